@@ -1,0 +1,77 @@
+"""The only module that plug-ins import: suites, potentials, and the values they trade in."""
+
+from mlipbench.core.criterion import Criterion, Evidence, Verdict
+from mlipbench.core.errors import DataError, InputError, PotentialError, SuiteError
+from mlipbench.core.figure import Figure, Panel, Series, StructurePicture, Table
+from mlipbench.core.measurement import Measurement
+from mlipbench.core.potential import (
+    BatchEvaluation,
+    BoundPotential,
+    Capabilities,
+    Evaluation,
+    Identity,
+    Potential,
+)
+from mlipbench.core.structure import LabelledFrame, Structure
+from mlipbench.core.suite import (
+    Context,
+    Data,
+    Duration,
+    FramesRef,
+    Inputs,
+    IntendedUse,
+    Outcome,
+    StructureRef,
+    Suite,
+    SuiteParams,
+)
+from mlipbench.core.trajectory import (
+    NVE,
+    Langevin,
+    Limits,
+    MaxwellBoltzmann,
+    Trajectory,
+    TrajectorySpec,
+    VelocityRescaling,
+)
+
+__all__ = [
+    "NVE",
+    "BatchEvaluation",
+    "BoundPotential",
+    "Capabilities",
+    "Context",
+    "Criterion",
+    "Data",
+    "DataError",
+    "Duration",
+    "Evaluation",
+    "Evidence",
+    "Figure",
+    "FramesRef",
+    "Identity",
+    "InputError",
+    "Inputs",
+    "IntendedUse",
+    "LabelledFrame",
+    "Langevin",
+    "Limits",
+    "MaxwellBoltzmann",
+    "Measurement",
+    "Outcome",
+    "Panel",
+    "Potential",
+    "PotentialError",
+    "Series",
+    "Structure",
+    "StructurePicture",
+    "StructureRef",
+    "Suite",
+    "SuiteError",
+    "SuiteParams",
+    "Table",
+    "Trajectory",
+    "TrajectorySpec",
+    "VelocityRescaling",
+    "Verdict",
+]

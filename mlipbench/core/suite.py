@@ -1,0 +1,176 @@
+"""What a suite is: two functions, criteria, parameters.
+
+`produce` does the expensive work and leaves arrays and trajectories in the store; `measure` is
+pure, cheap and replayable, and cannot see the potential. What a suite needs is declared, so that
+the plan is validated, costed, and shared between suites before anything runs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+
+from mlipbench.core.criterion import Criterion
+from mlipbench.core.figure import AnyFigure, Table
+from mlipbench.core.measurement import Measurement
+from mlipbench.core.potential import Evaluation
+from mlipbench.core.structure import LabelledFrame, Structure
+from mlipbench.core.trajectory import Trajectory, TrajectorySpec
+
+
+@dataclass(frozen=True)
+class TierScaled:
+    """Marks a parameter (a length) that `--tier` scales: screen 0.1, standard 0.5, full 1."""
+
+
+Duration = Annotated[PositiveFloat, TierScaled()]
+"""A length in the unit of the field's name; `--tier` scales it."""
+
+
+class StructureRef(BaseModel):
+    """Where a structure comes from: a file, a reference set, or a crystal built on the spot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str | None = Field(default=None, description="any format ASE reads")
+    reference: str | None = Field(default=None, description="name of a reference set")
+    index: int = Field(default=0, description="frame of the file or set")
+    crystal: str | None = Field(default=None, description="diamond, fcc, bcc, hcp, rocksalt, ...")
+    symbol: str | None = Field(default=None, description='"Si", "NaCl": elements of the crystal')
+    lattice_A: PositiveFloat | None = Field(default=None, description="conventional lattice constant")
+    repeat: tuple[int, int, int] = Field(default=(1, 1, 1), description="cells along each axis")
+
+
+class FramesRef(BaseModel):
+    """Where labelled frames come from: a reference set by name, or a file of the user's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str | None = Field(default=None, description="extxyz or ASE database")
+    reference: str | None = Field(default=None, description="name of a reference set")
+    index: str = Field(default=":", description='which frames, as a Python slice: ":", "::10"')
+    keys: dict[str, str] = Field(
+        default_factory=dict,
+        description="our name -> name in the file, where they differ: {energy: E_dft}",
+    )
+    level_of_theory: str = Field(default="", description="of a user's file: PBE, PBE0+TS, ...")
+
+
+class SuiteParams(BaseModel):
+    """Base of every suite's parameters. Fields carry units in their names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class IntendedUse:
+    """What the potential is for: decides which criteria are required."""
+
+    temperature_K: float
+    elements: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
+    pressure_bar: float | None = None
+    electrostatics: bool = False
+
+
+class Inputs(Protocol):
+    """What a suite may know before anything is computed. Methods raise InputError."""
+
+    @property
+    def intended_use(self) -> IntendedUse:
+        """The declared use."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed; derive others from it."""
+
+    def structure(self, ref: StructureRef) -> Structure:
+        """The structure a reference means."""
+
+    def frames(self, ref: FramesRef) -> list[LabelledFrame]:
+        """The labelled frames a reference means."""
+
+    def level_of_theory(self, ref: FramesRef) -> str:
+        """What the labels were computed with ("" where it is not stated)."""
+
+
+class Context(Inputs, Protocol):
+    """What `produce` works with."""
+
+    def evaluate(
+        self, structures: Sequence[Structure], properties: Sequence[str]
+    ) -> list[Evaluation]:
+        """Ask the potential, with progress; raises PotentialError."""
+
+    @property
+    def properties(self) -> frozenset[str]:
+        """What the potential can be asked."""
+
+    def run_trajectories(self) -> None:
+        """Compute (or find in the store) all that `trajectories` declared."""
+
+    def save(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        """Leave an array for `measure`."""
+
+
+class Data(Protocol):
+    """What `measure` sees: the arrays and trajectories that `produce` left."""
+
+    @property
+    def intended_use(self) -> IntendedUse:
+        """The declared use."""
+
+    def array(self, name: str) -> np.ndarray[Any, Any]:
+        """An array by the name it was saved under; KeyError where there is none."""
+
+    def has(self, name: str) -> bool:
+        """Whether an array of that name was saved."""
+
+    def trajectory(self, label: str) -> Trajectory:
+        """A trajectory by its label in `Suite.trajectories`, cut to the length and stride asked."""
+
+
+@dataclass
+class Outcome:
+    """What `measure` returns."""
+
+    measurements: list[Measurement]
+    figures: list[AnyFigure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # remarks in words for the reader
+
+
+class Suite(ABC):
+    """Base of all suites. A subclass sets the class attributes, `Params`, and the functions."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    title: ClassVar[str]
+    method: ClassVar[str]  # a paragraph in words for the report, with literature
+    needs: ClassVar[frozenset[str]]  # properties of the potential without which nothing can be done
+    criteria: ClassVar[tuple[Criterion, ...]]
+    Params: ClassVar[type[SuiteParams]]
+
+    def trajectories(self, params: Any, inputs: Inputs) -> dict[str, TrajectorySpec]:
+        """Label -> trajectory wanted. Pure; called before the run to share and cost them."""
+        return {}
+
+    def structures(self, params: Any, inputs: Inputs) -> list[Structure]:
+        """Structures that `produce` evaluates one by one (for the estimate and element check)."""
+        return []
+
+    def produce(self, params: Any, context: Context) -> None:
+        """The expensive work."""
+        context.run_trajectories()
+
+    @abstractmethod
+    def measure(self, params: Any, data: Data) -> Outcome:
+        """Numbers, figures and tables from stored arrays."""
+
+
+Progress = Callable[[float, str], None]  # (fraction done, what is being done)
