@@ -76,8 +76,10 @@ class SuiteResult(_Model):
     title: str
     method: str = Field(description="the method in words, with literature")
     asked: dict[str, object] = Field(description="parameters, resolved")
-    status: Literal["complete", "not_applicable", "error"]
+    status: Literal["complete", "not_applicable", "error", "not_run"]
     reason: str = Field(default="", description="why not applicable, or the error in a line")
+    items: list[int] = Field(default=[], description="checklist items it feeds")
+    gates: bool = Field(default=True, description="whether it has criteria that are required")
     measurements: list[JudgedMeasurement] = []
     figures: list[Figure | StructurePicture] = []
     tables: list[Table] = []
@@ -131,8 +133,10 @@ class SuiteSummary(_Model):
 
     suite: str
     version: int
-    status: Literal["complete", "not_applicable", "error"]
+    status: Literal["complete", "not_applicable", "error", "not_run"]
     reason: str = ""
+    items: list[int] = []
+    gates: bool = True
     measurements: list[JudgedMeasurement]
 
 
