@@ -1,0 +1,159 @@
+"""Neighbour lists over replicas: pairs nearer than a cutoff, in an order that history cannot change.
+
+A Verlet list (Phys. Rev. 159, 98 (1967)) holds the pairs nearer than cutoff + skin and stays valid
+until an atom has moved by skin/2. What a potential sees are the pairs nearer than the cutoff alone,
+in the order (i, j, shift). They are the same pairs in the same order whenever the list was built, so
+that sums over them run in the same order: a replica's answer depends on its positions and cell
+only, bit for bit, neither on what was computed before nor on the replicas beside it. A resumed run
+therefore needs no list in its state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from vesin import NeighborList as Vesin
+
+from mlipbench.core.errors import PotentialError
+from mlipbench.core.structure import BoolArray, FloatArray, IntArray
+
+FARTHEST_POSITION = 1e6  # A; beyond it a pair vector has lost half of its digits
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of atoms nearer than the cutoff; atoms of replica r are numbered from r * n_atoms."""
+
+    i: IntArray  # (n_pairs,) rising
+    j: IntArray  # (n_pairs,)
+    vectors: FloatArray  # (3, n_pairs) A, from i to the image of j
+    distances: FloatArray  # (n_pairs,) A
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Pairs nearer than cutoff + skin of one replica."""
+
+    i: IntArray  # (n_pairs,)
+    j: IntArray  # (n_pairs,)
+    offsets: FloatArray  # (3, n_pairs) A, shift @ cell
+
+
+_NOTHING = _Candidates(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((3, 0)))
+
+
+class NeighbourList:
+    """Pairs of the replicas of one system.
+
+    `half`: every pair once (i < j, or i = j with the first non-zero shift positive) instead of in
+    both directions. Positions are never wrapped. Directions without periodicity need no cell vector.
+    """
+
+    def __init__(
+        self,
+        n_replicas: int,
+        n_atoms: int,
+        pbc: BoolArray,
+        cutoff: float,
+        skin: float = 0.5,
+        half: bool = False,
+    ) -> None:
+        self.n_replicas, self.n_atoms = n_replicas, n_atoms
+        self._pbc = np.array(pbc, dtype=np.bool_)
+        self._cutoff, self._skin, self._half = cutoff, skin, half
+        self._candidates = [_NOTHING] * n_replicas
+        self._joined = _NOTHING
+        self._reference = np.full((n_replicas, n_atoms, 3), np.nan)  # positions when built
+        self._cells = np.full((n_replicas, 3, 3), np.nan)
+        self.unusable = np.zeros(n_replicas, dtype=np.bool_)
+        """Replicas whose positions are not numbers, or absurdly far; they have no pairs."""
+
+    def pairs(self, positions: FloatArray, cells: FloatArray) -> Pairs:
+        """Pairs for positions (n_replicas, n_atoms, 3) A in cells (n_replicas, 3, 3) A.
+
+        Raises PotentialError where a periodic cell has no volume.
+        """
+        self._update(positions, cells)
+        near = self._joined
+        x = np.ascontiguousarray(positions.reshape(-1, 3).T)
+        vectors = x.take(near.j, axis=1)
+        vectors -= x.take(near.i, axis=1)
+        vectors += near.offsets
+        squared = vectors[0] * vectors[0] + vectors[1] * vectors[1] + vectors[2] * vectors[2]
+        inside = np.flatnonzero(squared < self._cutoff**2)
+        return Pairs(
+            i=near.i.take(inside),
+            j=near.j.take(inside),
+            vectors=vectors.take(inside, axis=1),
+            distances=np.sqrt(squared.take(inside)),
+        )
+
+    def _update(self, positions: FloatArray, cells: FloatArray) -> None:
+        """Rebuild the replicas in which an atom has moved too far or the cell has changed."""
+        moved = positions - self._reference
+        moved *= moved
+        # NaN compares as not near, so that a replica gone wrong is looked at again.
+        near = moved[..., 0] + moved[..., 1] + moved[..., 2] <= (self._skin / 2) ** 2
+        if near.all() and (cells == self._cells).all():
+            return
+        kept = near.all(axis=1) & (cells == self._cells).all(axis=(1, 2))
+        for replica in np.flatnonzero(~kept):
+            self._rebuild(replica, positions[replica], cells[replica])
+        parts = self._candidates
+        first = np.arange(self.n_replicas) * self.n_atoms
+        self._joined = _Candidates(
+            np.concatenate([p.i + n for p, n in zip(parts, first, strict=True)]),
+            np.concatenate([p.j + n for p, n in zip(parts, first, strict=True)]),
+            np.concatenate([p.offsets for p in parts], axis=1),
+        )
+
+    def _rebuild(self, replica: int, positions: FloatArray, cell: FloatArray) -> None:
+        self._reference[replica], self._cells[replica] = positions, cell
+        usable = np.isfinite(cell).all() and (np.abs(positions) < FARTHEST_POSITION).all()
+        self.unusable[replica] = not usable
+        # The margin keeps rounding from losing a pair at the very end of the skin.
+        reach = self._cutoff + self._skin + 1e-6
+        self._candidates[replica] = (
+            _candidates(positions, cell, self._pbc, reach, self._half) if usable else _NOTHING
+        )
+
+
+def _candidates(
+    positions: FloatArray, cell: FloatArray, pbc: BoolArray, reach: float, half: bool
+) -> _Candidates:
+    box = _box(positions, cell, pbc, reach)
+    search = Vesin(cutoff=reach, full_list=True, n_threads=1)
+    pairs, shifts = search.compute(positions, box, True, "PS")
+    i, j = pairs.astype(np.int64).T
+    a, b, c = shifts.astype(np.int64).T
+    if half:
+        forward = (a > 0) | ((a == 0) & ((b > 0) | ((b == 0) & (c > 0))))
+        once = (i < j) | ((i == j) & forward)
+        i, j, a, b, c = i[once], j[once], a[once], b[once], c[once]
+    order = np.lexsort((c, b, a, j, i))
+    i, j, a, b, c = i[order], j[order], a[order], b[order], c[order]
+    # Term by term: a matrix product could round differently for another number of pairs.
+    offsets = np.stack([a * box[0, k] + b * box[1, k] + c * box[2, k] for k in range(3)])
+    return _Candidates(np.ascontiguousarray(i), np.ascontiguousarray(j), offsets)
+
+
+def _box(positions: FloatArray, cell: FloatArray, pbc: BoolArray, reach: float) -> FloatArray:
+    """A cell with the periodic vectors of `cell`, and in the other directions room enough that no
+    atom meets an image."""
+    if pbc.all():
+        box = np.array(cell, dtype=np.float64)
+    else:
+        # The last right-singular vectors span what is perpendicular to the periodic vectors.
+        normals = np.linalg.svd(cell[pbc])[2][pbc.sum() :] if pbc.any() else np.eye(3)
+        along = positions @ normals.T
+        room = np.ptp(along, axis=0) + 2 * reach
+        box = np.array(cell, dtype=np.float64)
+        box[~pbc] = normals * room[:, None]
+    lengths = np.linalg.norm(box, axis=1)
+    if not abs(np.linalg.det(box)) > 1e-9 * np.prod(lengths):
+        raise PotentialError(
+            f"neighbour list: the periodic directions {pbc.tolist()} need linearly independent cell "
+            f"vectors, got {cell.tolist()} A; give the structure a cell or set pbc to false"
+        )
+    return box
