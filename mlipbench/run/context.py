@@ -1,0 +1,166 @@
+"""What a suite sees: `SuiteContext` while it produces, `StoredData` while it measures."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlipbench.config.plan import Plan, SuiteEntry
+from mlipbench.core.errors import SuiteError
+from mlipbench.core.potential import Evaluation, Potential
+from mlipbench.core.structure import Structure
+from mlipbench.core.suite import IntendedUse
+from mlipbench.core.trajectory import Trajectory, TrajectorySpec
+from mlipbench.data.references import Manifest
+from mlipbench.run.inputs import PlanInputs
+from mlipbench.simulate.driver import simulate
+from mlipbench.simulate.requests import merge
+from mlipbench.store.layout import write_bytes
+from mlipbench.store.runs import RunFolder, SuiteFolder
+from mlipbench.store.trajectories import TrajectoryStore
+
+Progress = Callable[[float, str], None]
+
+EVALUATION_CHUNK = 16
+"""Structures evaluated between two commits: what a kill can cost."""
+
+
+class SuiteContext(PlanInputs):
+    """Implements `core.suite.Context` for one suite of a run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        manifest: Manifest,
+        run: RunFolder,
+        entry: SuiteEntry,
+        potential: Potential,
+        progress: Progress,
+    ) -> None:
+        super().__init__(plan, manifest)
+        self.potential = potential
+        self.folder: SuiteFolder = run.suite(entry.key)
+        self.store = TrajectoryStore(run.trajectories)
+        self.potential_key = potential.identity.key
+        self.wanted = self.declared(entry.key)
+        self._progress = progress
+
+    def declared(self, key: str) -> dict[str, TrajectorySpec]:
+        """The trajectories that a suite of the plan asks for."""
+        return declared_trajectories(self.plan, key, self)
+
+    @property
+    def properties(self) -> frozenset[str]:
+        """What the potential can be asked."""
+        return self.potential.capabilities.properties
+
+    def evaluate(self, structures: Sequence[Structure], properties: Sequence[str]) -> list[Evaluation]:
+        """Answers of the potential; those that an interrupted run has stored are not asked again."""
+        answers: list[Evaluation] = []
+        for start in range(0, len(structures), EVALUATION_CHUNK):
+            chunk = structures[start : start + EVALUATION_CHUNK]
+            self._progress(start / len(structures), f"structure {start + 1} of {len(structures)}")
+            answers += self._chunk(chunk, properties)
+        self._progress(1.0, f"{len(structures)} structures evaluated")
+        return answers
+
+    def _chunk(self, chunk: Sequence[Structure], properties: Sequence[str]) -> list[Evaluation]:
+        name = hashlib.sha256(
+            "".join([self.potential_key, *sorted(properties), *(s.hash for s in chunk)]).encode()
+        ).hexdigest()[:24]
+        path = self.folder.path / "evaluations" / f"{name}.npz"
+        if path.exists():
+            return _unpack(path.read_bytes(), len(chunk))
+        answers = []
+        last = time.monotonic()
+        for structure in chunk:
+            answers += self.potential.evaluate([structure], properties)
+            if time.monotonic() - last > 0.5:
+                last = time.monotonic()
+                self._progress(-1.0, "")
+        write_bytes(path, _pack(answers))
+        return answers
+
+    def run_trajectories(self) -> None:
+        """Compute what the store lacks of the trajectories this suite declared."""
+        among = [spec for key in self.plan.suites for spec in self.declared(key).values()]
+        requests = merge(list(self.wanted.values()), among, self.potential_key)
+        simulate(self.potential, self.potential_key, requests, self.store, self._progress)
+
+    def save(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        """Leave an array for `measure`."""
+        self.folder.save_array(name, array)
+
+    def links(self) -> dict[str, list[Any]]:
+        """Label -> [key, steps, stride] of the trajectories, as the store of the run keeps them."""
+        return {
+            label: [spec.key(self.potential_key), spec.n_steps, spec.frame_stride]
+            for label, spec in self.wanted.items()
+        }
+
+
+def declared_trajectories(plan: Plan, key: str, inputs: PlanInputs) -> dict[str, TrajectorySpec]:
+    """Label -> specification, for a suite of the plan at the plan's tier."""
+    return plan.suites[key].suite().trajectories(plan.params(key), inputs)
+
+
+class StoredData:
+    """Implements `core.suite.Data` for one suite of a stored run."""
+
+    def __init__(self, plan: Plan, run: RunFolder, key: str) -> None:
+        self.folder = run.suite(key)
+        self._use = plan.intended_use
+        self._store = TrajectoryStore(run.trajectories)
+
+    @property
+    def intended_use(self) -> IntendedUse:
+        """The declared use."""
+        return self._use
+
+    def array(self, name: str) -> np.ndarray[Any, Any]:
+        """An array that `produce` saved."""
+        return self.folder.array(name)
+
+    def has(self, name: str) -> bool:
+        """Whether `produce` saved an array of that name."""
+        return self.folder.has_array(name)
+
+    def trajectory(self, label: str) -> Trajectory:
+        """A trajectory by its label, cut to the length and stride that the suite asked for."""
+        links = self.folder.trajectory_links()
+        if label not in links:
+            raise SuiteError(f"no trajectory is labelled {label!r}; there are {', '.join(links) or 'none'}")
+        key, n_steps, stride = links[label]
+        return self._store.read(key, n_steps, stride)
+
+
+def _pack(answers: Sequence[Evaluation]) -> bytes:
+    arrays = {
+        f"{index}.{name}": value
+        for index, answer in enumerate(answers)
+        for name, value in vars(answer).items()
+        if value is not None
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _unpack(content: bytes, count: int) -> list[Evaluation]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return [
+            Evaluation(
+                energy=float(arrays[f"{index}.energy"]),
+                **{
+                    name: arrays[f"{index}.{name}"]
+                    for name in ("forces", "stress", "energies")
+                    if f"{index}.{name}" in arrays
+                },
+            )
+            for index in range(count)
+        ]

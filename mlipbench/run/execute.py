@@ -1,0 +1,225 @@
+"""The child's side: one task in a process of its own. The only place that catches everything.
+
+    python -m mlipbench.run.execute PIPE RUN estimate     load, check elements, time; no run folder needed
+    python -m mlipbench.run.execute PIPE RUN probe        load, identity, contract, time
+    python -m mlipbench.run.execute PIPE RUN suite KEY    produce (unless done), measure, judge
+
+Messages to the parent, one JSON object a line: {"fraction", "text"} for progress, {"estimates"},
+{"input_error"} for what the user has to mend. Whatever else goes wrong becomes the stored result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import mlipbench
+from mlipbench.config.plan import Plan, SuiteEntry
+from mlipbench.core.criterion import Criterion
+from mlipbench.core.errors import InputError, MlipbenchError, StoreError
+from mlipbench.core.potential import Potential
+from mlipbench.core.result import SuiteResult
+from mlipbench.run import probe
+from mlipbench.run.context import StoredData, SuiteContext
+from mlipbench.run.inputs import PlanInputs
+from mlipbench.run.planning import plan_manifest, read_lock
+from mlipbench.run.registry import source_hash
+from mlipbench.run.verdicts import Terms, judge_suite
+from mlipbench.store.runs import RunFolder
+
+INPUT_ERROR_STATUS = 2
+
+
+class _Parent:
+    """The pipe to the parent; progress is thinned to what a reader can follow."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._pipe = os.fdopen(descriptor, "w", buffering=1)
+        self._last = 0.0
+
+    def send(self, **message: Any) -> None:
+        """Send one message."""
+        self._pipe.write(json.dumps(message) + "\n")
+
+    def progress(self, fraction: float, text: str) -> None:
+        """Progress (fraction < 0: alive, no news), at most five times a second."""
+        if time.monotonic() - self._last > 0.2 or fraction in (0.0, 1.0):
+            self._last = time.monotonic()
+            self.send(fraction=fraction, text=text)
+
+
+def main(arguments: list[str]) -> int:
+    """Do one task; 0 also where a suite's error has become its result."""
+    descriptor, folder, task, *rest = arguments
+    _end_with_parent()
+    parent = _Parent(int(descriptor))
+    run = RunFolder(Path(folder))
+    try:
+        plan = read_lock(run)
+        inputs = PlanInputs(plan, plan_manifest(plan))
+        if task == "suite":
+            _suite(run, plan, inputs, plan.suites[rest[0]], parent)
+        else:
+            _probe(run, plan, inputs, parent, with_contract=task == "probe")
+    except InputError as error:
+        parent.send(input_error=str(error))
+        return INPUT_ERROR_STATUS
+    except StoreError as error:
+        parent.send(store_error=str(error))
+        return 1
+    return 0
+
+
+def _end_with_parent() -> None:
+    """End this process and all it started when the parent is gone: its end of stdin closes."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+# ---------------------------------------------------------------- the potential
+def _probe(run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, with_contract: bool) -> None:
+    failure: BaseException | None = None
+    parent.progress(0.0, "loading the potential")
+    try:
+        potential = probe.load_potential(plan)
+        structures = probe.describe(run, plan, inputs, potential)
+        if with_contract:
+            parent.progress(0.2, "checking the contract of the potential")
+            probe.check_contract(run, plan, potential, structures)
+        found = probe.estimates(plan, inputs, potential, parent.progress)
+        parent.send(estimates={key: vars(cost) for key, cost in found.items()})
+    except (InputError, StoreError):
+        raise
+    except BaseException as error:
+        failure = error
+        if not with_contract:
+            raise
+        _store_failure(run, probe.CONTRACT, probe.CONTRACT, failure)
+
+
+# ---------------------------------------------------------------- suites
+def _suite(run: RunFolder, plan: Plan, inputs: PlanInputs, entry: SuiteEntry, parent: _Parent) -> None:
+    folder = run.suite(entry.key)
+    folder.drop_result()
+    try:
+        potential_key = probe.record_of(run)["identity"]["key"]
+        key = production_key(plan, entry, inputs, potential_key)
+        if not folder.produced(key):
+            parent.progress(0.0, "loading the potential")
+            potential = probe.load_potential(plan)
+            _check_identity(potential, potential_key)
+            context = SuiteContext(plan, inputs.manifest, run, entry, potential, parent.progress)
+            folder.begin(key)
+            entry.suite().produce(plan.params(entry.key), context)
+            folder.finish(key, context.links())
+        parent.progress(1.0, "measuring")
+        folder.write_result(measure(run, plan, entry))
+    except (InputError, StoreError):
+        raise
+    except BaseException as error:
+        _store_failure(run, entry.key, entry.name, error, entry)
+
+
+def production_key(plan: Plan, entry: SuiteEntry, inputs: PlanInputs, potential_key: str) -> str:
+    """sha256 of everything that decides what `produce` leaves."""
+    params = plan.params(entry.key)
+    use = plan.intended_use
+    parts = [
+        mlipbench.__version__,
+        source_hash(entry.suite),
+        str(entry.suite.version),
+        inputs.content_hash(params),
+        potential_key,
+        str(plan.seed),
+        repr(use),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def measure(run: RunFolder, plan: Plan, entry: SuiteEntry) -> SuiteResult:
+    """Measure and judge what a suite has produced; pure, the potential is not needed."""
+    params = plan.params(entry.key)
+    outcome = entry.suite().measure(params, StoredData(plan, run, entry.key))
+    properties = frozenset(probe.record_of(run)["properties"])
+    terms = Terms(plan.intended_use, properties, probe.suite_limits(plan, entry.key))
+    return result_head(entry, plan, status="complete").model_copy(
+        update={
+            "measurements": judge_suite(entry.key, outcome.measurements, entry.suite.criteria, terms),
+            "figures": outcome.figures,
+            "tables": outcome.tables,
+            "notes": outcome.notes,
+        }
+    )
+
+
+def result_head(entry: SuiteEntry, plan: Plan, status: str, reason: str = "") -> SuiteResult:
+    """A suite's result before it has found anything."""
+    criteria: tuple[Criterion, ...] = entry.suite.criteria
+    return SuiteResult.model_validate(
+        {
+            "key": entry.key,
+            "suite": entry.name,
+            "version": entry.suite.version,
+            "title": entry.suite.title,
+            "method": entry.suite.method,
+            "asked": plan.params(entry.key).model_dump(mode="json", exclude_none=True),
+            "status": status,
+            "reason": reason,
+            "items": sorted({c.item for c in criteria if c.item is not None}),
+            "gates": any(c.level != "advisory" for c in criteria),
+        }
+    )
+
+
+def _check_identity(potential: Potential, expected: str) -> None:
+    if potential.identity.key != expected:
+        raise StoreError(
+            "the potential is not the one that was probed at the start of this run: its files or "
+            "arguments have changed meanwhile; run the suite file again"
+        )
+
+
+def _store_failure(
+    run: RunFolder, key: str, name: str, error: BaseException, entry: SuiteEntry | None = None
+) -> None:
+    """Keep an error as the suite's result, with the traceback beside it."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    kind = "" if isinstance(error, MlipbenchError) else f"{type(error).__name__}: "
+    reason = f"{kind}{error}" if str(error) else type(error).__name__
+    run.suite(key).write_traceback("".join(traceback.format_exception(error)))
+    run.suite(key).write_result(failed_result(run, key, name, reason, entry))
+
+
+def failed_result(
+    run: RunFolder, key: str, name: str, reason: str, entry: SuiteEntry | None = None
+) -> SuiteResult:
+    """A result that says why there is none."""
+    if entry is not None:
+        return result_head(entry, read_lock(run), "error", reason)
+    return SuiteResult(
+        key=key,
+        suite=name,
+        version=1,
+        title="Contract of the potential",
+        method=probe.METHOD,
+        asked={},
+        status="error",
+        reason=reason,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

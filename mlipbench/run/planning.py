@@ -1,0 +1,104 @@
+"""From a suite file (or the lock of a run) to a plan whose inputs are all there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from mlipbench.config.plan import Plan, Tier, load_plan
+from mlipbench.core.errors import InputError, StoreError
+from mlipbench.core.shipped import reference_data, suite_files
+from mlipbench.core.suite import FramesRef, StructureRef, Suite
+from mlipbench.data.references import Manifest
+from mlipbench.data.structures import resolve_frames, resolve_structure
+from mlipbench.potentials import loading
+from mlipbench.run.registry import suite_entry_points, suite_type
+from mlipbench.store import layout
+from mlipbench.store.layout import write_text
+from mlipbench.store.runs import RunFolder
+
+
+class _SuiteTypes(Mapping[str, type[Suite]]):
+    """Suites by name, imported when asked for."""
+
+    def __getitem__(self, name: str) -> type[Suite]:
+        if name not in suite_entry_points():
+            raise KeyError(name)
+        return suite_type(name)
+
+    def __iter__(self) -> Any:
+        return iter(suite_entry_points())
+
+    def __len__(self) -> int:
+        return len(suite_entry_points())
+
+
+def find_suite_file(name: str) -> Path:
+    """The suite file a user means: a path, or the name of one that came with mlipbench."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        if not path.is_file():
+            raise InputError(f"{name}: no such suite file; `mlipbench init` writes one")
+        return path
+    shipped = suite_files()
+    if name not in shipped:
+        raise InputError(
+            f"{name!r} is neither a suite file nor the name of one that comes with mlipbench "
+            f"({', '.join(shipped)})"
+        )
+    return shipped[name]
+
+
+def manifest(own: Path | None) -> Manifest:
+    """The references that come with mlipbench, and those of the user's manifest."""
+    shipped = Manifest.load(reference_data())
+    return shipped if own is None else shipped.joined(Manifest.load(own))
+
+
+def plan_manifest(plan: Plan) -> Manifest:
+    """The references that a plan may name."""
+    return manifest(plan.resolve(plan.references) if plan.references else None)
+
+
+def read_plan(path: Path, tier: Tier | None) -> Plan:
+    """Read and check a suite file with all that it names. PlanError holds every problem."""
+    known = manifest(None)
+
+    def resolve(ref: StructureRef | FramesRef, folder: Path) -> object:
+        if ref.reference is not None and ref.reference not in known.entries:
+            return None  # of the user's own manifest: resolved when the run opens
+        if isinstance(ref, StructureRef):
+            return resolve_structure(ref, folder, known)
+        return resolve_frames(ref, folder, known)
+
+    plan = load_plan(
+        path,
+        _SuiteTypes(),
+        suite_names=tuple(suite_entry_points()),
+        potential_names=tuple(loading.available()),
+        references=lambda own: manifest(own).kinds(),
+        resolve=resolve,
+    )
+    return plan if tier is None else plan.with_tier(tier)
+
+
+def write_lock(run: RunFolder, plan: Plan) -> None:
+    """Write plan.lock.yaml."""
+    from io import StringIO
+
+    text = StringIO()
+    YAML(typ="safe", pure=True).dump(plan.lock(), text)
+    write_text(run.file(layout.PLAN), text.getvalue())
+
+
+def read_lock(run: RunFolder) -> Plan:
+    """The plan of a stored run."""
+    path = run.file(layout.PLAN)
+    try:
+        locked = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(f"{run.path} is not the folder of a run: it has no {layout.PLAN}") from None
+    return Plan.from_lock(locked, _SuiteTypes())

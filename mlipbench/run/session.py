@@ -1,0 +1,232 @@
+"""A run from its plan to results.json: probe, suites cheapest first, gate. Reports are cli's affair."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlipbench.config.plan import Plan, SuiteEntry
+from mlipbench.core.criterion import Verdict
+from mlipbench.core.errors import InputError, StoreError
+from mlipbench.core.result import (
+    IntendedUseRecord,
+    PotentialRecord,
+    ReferenceRecord,
+    Results,
+    SuiteResult,
+    SuiteSummary,
+)
+from mlipbench.run import gate, probe
+from mlipbench.run.execute import failed_result, measure, result_head
+from mlipbench.run.inputs import PlanInputs
+from mlipbench.run.planning import plan_manifest, read_lock, write_lock
+from mlipbench.run.process import Message, run_child
+from mlipbench.store import layout
+from mlipbench.store.layout import write_json
+from mlipbench.store.provenance import provenance
+from mlipbench.store.runs import RunFolder
+
+
+class Display(Protocol):
+    """Who watches a run."""
+
+    def begin(self, key: str, seconds: float | None) -> None:
+        """A task begins; `seconds` is the estimate."""
+
+    def progress(self, key: str, fraction: float, text: str) -> None:
+        """How far it is."""
+
+    def end(self, key: str, result: SuiteResult | None) -> None:
+        """It is over."""
+
+
+@dataclass
+class Session:
+    """One call of `mlipbench run` on one folder."""
+
+    plan: Plan
+    run: RunFolder
+    display: Display
+    fail_fast: bool = False
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def execute(self) -> Results:
+        """Do all that is not done yet, and write results.json.
+
+        Raises InputError where the plan and the potential do not fit (exit 2), StoreError where the
+        folder cannot be used.
+        """
+        self.run.create()
+        with self.run.lock():
+            inputs = checked_inputs(self.plan)
+            write_lock(self.run, self.plan)
+            write_json(
+                self.run.file(layout.PROVENANCE),
+                provenance({"seed": self.plan.seed, "suite_file": Path(self.plan.file).name}),
+            )
+            estimates = self._probe("probe")
+            self._suites(estimates)
+            results = collect(self.run, self.plan, inputs.references)
+            self.run.write_results(results)
+            write_json(self.run.file(layout.TIMINGS), self.timings)
+            return results
+
+    def _probe(self, task: str) -> Mapping[str, dict[str, float]]:
+        """Load and check the potential in a child; estimates where it came so far."""
+        answers: dict[str, Any] = {}
+        self.run.suite(probe.CONTRACT).drop_result()
+        failure = self._child(probe.CONTRACT, [task], None, answers)
+        if failure:
+            self.run.suite(probe.CONTRACT).write_result(
+                failed_result(self.run, probe.CONTRACT, probe.CONTRACT, failure)
+            )
+        self.display.end(probe.CONTRACT, self.run.suite(probe.CONTRACT).result())
+        return answers.get("estimates", {})
+
+    def _suites(self, estimates: Mapping[str, dict[str, float]]) -> None:
+        """All suites, the cheapest first; with `fail_fast` until the first that fails."""
+        cost = {key: estimates.get(key, {}).get("seconds", 0.0) for key in self.plan.suites}
+        stopped_by = ""
+        for key in sorted(self.plan.suites, key=lambda k: cost[k]):
+            entry = self.plan.suites[key]
+            if stopped_by:
+                result = result_head(entry, self.plan, "not_run", f"--fail-fast: {stopped_by} failed")
+                self.run.suite(key).write_result(result)
+                continue
+            result = self._suite(entry, cost[key] if key in estimates else None)
+            self.display.end(key, result)
+            if self.fail_fast and _fails(result):
+                stopped_by = key
+
+    def _suite(self, entry: SuiteEntry, seconds: float | None) -> SuiteResult:
+        folder = self.run.suite(entry.key)
+        record = probe.record_of(self.run)
+        if not record:
+            reason = self.run.suite(probe.CONTRACT).result()
+            why = f"the potential could not be loaded: {reason.reason if reason else ''}"
+            folder.write_result(result_head(entry, self.plan, "error", why))
+        elif lacking := entry.suite.needs - set(record["properties"]):
+            folder.write_result(
+                result_head(
+                    entry, self.plan, "not_applicable", f"the potential gives no {', '.join(sorted(lacking))}"
+                )
+            )
+        else:
+            failure = self._child(entry.key, ["suite", entry.key], seconds, {})
+            if failure:
+                folder.write_result(result_head(entry, self.plan, "error", failure))
+        result = folder.result()
+        if result is None:
+            raise StoreError(f"suite {entry.key} has left no result in {folder.path}")
+        return result
+
+    def _child(self, key: str, task: list[str], seconds: float | None, answers: dict[str, Any]) -> str:
+        """Run one task in a child; "" or how it failed. Its messages go to the display."""
+        self.display.begin(key, seconds)
+        start = time.monotonic()
+
+        def on_message(message: Message) -> None:
+            if "fraction" in message:
+                self.display.progress(key, message["fraction"], message["text"])
+            else:
+                answers.update(message)
+
+        log = self.run.path / layout.SUITES / key / "log.txt"
+        watchdog = self.plan.watchdog
+        ending = run_child([str(self.run.path), *task], log, watchdog.stall_s, watchdog.memory_GB, on_message)
+        self.timings[key] = round(time.monotonic() - start, 3)
+        if "input_error" in answers:
+            raise InputError(answers["input_error"])
+        if "store_error" in answers:
+            raise StoreError(answers["store_error"])
+        return ending.failure
+
+
+def _fails(result: SuiteResult) -> bool:
+    return result.status == "error" or any(
+        m.required and m.verdict == Verdict.FAIL for m in result.measurements
+    )
+
+
+def checked_inputs(plan: Plan) -> PlanInputs:
+    """The inputs of a plan, every file read and every reference verified before any compute."""
+    inputs = PlanInputs(plan, plan_manifest(plan))
+    for key in plan.suites:
+        inputs.content_hash(plan.params(key))
+    return inputs
+
+
+def estimate_costs(plan: Plan, display: Display) -> Mapping[str, dict[str, float]]:
+    """What `mlipbench plan` says: steps, structures and seconds of each suite."""
+    checked_inputs(plan)
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(plan, RunFolder(Path(folder)), display)
+        write_lock(session.run, plan)
+        answers: dict[str, Any] = {}
+        failure = session._child(probe.CONTRACT, ["estimate"], None, answers)
+        display.end(probe.CONTRACT, None)
+        if failure:
+            log = (Path(folder) / layout.SUITES / probe.CONTRACT / "log.txt").read_text()
+            raise InputError(f"the potential cannot be asked: {failure}\n{log.strip()}")
+        estimates: Mapping[str, dict[str, float]] = answers["estimates"]
+        return estimates
+
+
+def collect(run: RunFolder, plan: Plan, references: Mapping[str, ReferenceRecord]) -> Results:
+    """results.json from what the suites have stored."""
+    suites = {}
+    for key in [probe.CONTRACT, *plan.suites]:
+        result = run.suite(key).result()
+        if result is not None:
+            fields = set(SuiteSummary.model_fields)
+            suites[key] = SuiteSummary.model_validate(result.model_dump(include=fields))
+    record = probe.record_of(run)
+    identity = record.get(
+        "identity", {"name": plan.potential.use, "key": "", "verified": False, "details": {}}
+    )
+    results = Results.model_validate(
+        {
+            "title": plan.title,
+            "verdict": Verdict.INCONCLUSIVE,
+            "sentence": "",
+            "exit_code": gate.EXIT_CODES[Verdict.INCONCLUSIVE],
+            "tier": plan.tier,
+            "seed": plan.seed,
+            "intended_use": _use_record(plan),
+            "potential": PotentialRecord(**identity, fingerprint=record.get("fingerprint", "")),
+            "references": [references[name] for name in sorted(references)],
+            "checklist": gate.checklist(suites, _use_record(plan)),
+            "waivers": [w.model_dump() for w in plan.waivers],
+            "suites": suites,
+        }
+    )
+    return gate.rejudge(results, datetime.date.today())
+
+
+def _use_record(plan: Plan) -> IntendedUseRecord:
+    use = plan.intended_use
+    return IntendedUseRecord(
+        temperature_K=use.temperature_K,
+        elements=list(use.elements),
+        phases=list(use.phases),
+        pressure_bar=use.pressure_bar,
+        electrostatics=use.electrostatics,
+    )
+
+
+def analyze(run: RunFolder) -> Results:
+    """Measure and judge a stored run again, computing nothing. What never was produced stays."""
+    plan = read_lock(run)
+    inputs = checked_inputs(plan)
+    with run.lock():
+        for key, entry in plan.suites.items():
+            if run.suite(key).produced():
+                run.suite(key).write_result(measure(run, plan, entry))
+        results = collect(run, plan, inputs.references)
+        run.write_results(results)
+    return results

@@ -1,0 +1,102 @@
+"""From a suite's measurements to judged measurements: criteria, overrides, intended use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mlipbench.core.criterion import Criterion, Verdict
+from mlipbench.core.judge import Judgement, judge
+from mlipbench.core.measurement import Measurement
+from mlipbench.core.result import JudgedMeasurement
+from mlipbench.core.suite import IntendedUse
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a suite is judged by, apart from its own criteria."""
+
+    use: IntendedUse
+    properties: frozenset[str]  # what the potential can be asked
+    limits: Mapping[str, float]  # criterion name -> limit set by the suite file
+
+
+def judge_suite(
+    key: str, measurements: Sequence[Measurement], criteria: Sequence[Criterion], terms: Terms
+) -> list[JudgedMeasurement]:
+    """Judge each measurement by the criterion of its name; those without one are information.
+
+    A criterion whose property the potential lacks gives an entry of its own: NOT_APPLICABLE, or
+    FAIL where the intended use (a pressure, that is NPT) cannot do without it.
+    """
+    judged: list[JudgedMeasurement] = []
+    by_name = {c.name: c for c in criteria}
+    for name in dict.fromkeys(m.name for m in measurements):
+        family = [m for m in measurements if m.name == name]
+        criterion = by_name.get(name)
+        if criterion is None:
+            judged += [_entry(key, m, None, None, False, None) for m in family]
+            continue
+        limit = terms.limits.get(name)
+        asked = criterion if limit is None else criterion.model_copy(update={"limit": limit})
+        default = None if limit is None else criterion.limit
+        judged += [
+            _entry(key, m, asked, verdict, _is_required(asked, m, terms.use), default)
+            for m, verdict in zip(family, judge(family, asked), strict=True)
+        ]
+    measured = {m.name for m in measurements}
+    for criterion in criteria:
+        if criterion.name not in measured and _lacks(criterion, terms.properties):
+            judged.append(_not_applicable(key, criterion, terms.use))
+    return judged
+
+
+def _lacks(criterion: Criterion, properties: frozenset[str]) -> bool:
+    return criterion.needs_property is not None and criterion.needs_property not in properties
+
+
+def _is_required(criterion: Criterion, measurement: Measurement, use: IntendedUse) -> bool:
+    if criterion.level == "at_target":
+        temperature = measurement.conditions.get("temperature_K")
+        return isinstance(temperature, float | int) and at_target(float(temperature), use)
+    return criterion.level == "required"
+
+
+def at_target(temperature_K: float, use: IntendedUse) -> bool:
+    """Whether a temperature is the intended one (to 1 %)."""
+    return abs(temperature_K - use.temperature_K) <= 0.01 * use.temperature_K
+
+
+def _entry(
+    key: str,
+    m: Measurement,
+    criterion: Criterion | None,
+    judgement: Judgement | None,
+    required: bool,
+    default_limit: float | None,
+) -> JudgedMeasurement:
+    return JudgedMeasurement(
+        id=f"{key}/{m.key}",
+        criterion=criterion,
+        required=required,
+        default_limit=default_limit,
+        verdict=judgement.verdict if judgement else None,
+        reason=judgement.reason if judgement else "",
+        bound=judgement.bound if judgement else None,
+        **m.model_dump(exclude={"name"}),
+    )
+
+
+def _not_applicable(key: str, criterion: Criterion, use: IntendedUse) -> JudgedMeasurement:
+    lacking = f"the potential gives no {criterion.needs_property}"
+    needed = criterion.needs_property == "stress" and use.pressure_bar is not None
+    measurement = Measurement(name=criterion.name, value=None, unit=criterion.unit, note=lacking, exact=True)
+    verdict = (
+        Judgement(
+            Verdict.FAIL,
+            f"{lacking}, which the intended use at {use.pressure_bar:g} bar cannot do without",
+        )
+        if needed
+        else Judgement(Verdict.NOT_APPLICABLE, lacking)
+    )
+    return _entry(key, measurement, criterion, verdict, criterion.level != "advisory", None)
