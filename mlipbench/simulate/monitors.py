@@ -1,0 +1,90 @@
+"""What is watched along a trajectory, and what ends it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlipbench.core.structure import FloatArray
+from mlipbench.core.trajectory import Event, TrajectorySpec
+from mlipbench.core.units import BOLTZMANN, MASS_VELOCITY_SQUARED
+from mlipbench.simulate.contacts import ClosestContact
+from mlipbench.simulate.state import State
+from mlipbench.simulate.velocities import degrees_of_freedom
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of the monitors, of one replica."""
+
+    step: int
+    potential_energy: float  # eV
+    kinetic_energy: float  # eV
+    conserved: float  # eV: total energy less the heat of the thermostat
+    temperature: float  # K
+    closest_contact: float  # A
+    momentum: FloatArray  # (3,) u A/fs
+    angular_momentum: FloatArray  # (3,) u A^2/fs about the centre of mass
+
+
+class Monitor:
+    """Samples one replica and holds it against its limits."""
+
+    def __init__(self, spec: TrajectorySpec) -> None:
+        self._masses = spec.structure.masses
+        self._shares = self._masses / self._masses.sum()
+        self._weights = np.ones((4, len(self._masses)))  # 1 and the arms x, y, z
+        dof = degrees_of_freedom(spec)
+        self._kelvin = 2.0 / (dof * BOLTZMANN) if dof > 0 else 0.0  # no freedom: 0 K
+        self._contact = ClosestContact(spec.structure.pbc)
+        self._limits = spec.limits
+        self._timestep_fs = spec.timestep_fs
+        self._n_atoms = len(spec.structure)
+
+    def sample(self, state: State, replica: int, step: int) -> Sample:
+        """The monitors at one step.
+
+        Temperature 2K/(n_dof k); momentum P = sum m v; angular momentum L = sum m (x - x_cm) x v.
+        """
+        positions, velocities = state.positions[replica], state.velocities[replica]
+        momenta = velocities * self._masses[:, None]
+        np.subtract(positions.T, (self._shares @ positions)[:, None], out=self._weights[1:])
+        moments = self._weights @ momenta  # row 0: P; rows 1-3: sum of arm_i p_j
+        velocities = velocities * momenta
+        kinetic = 0.5 * MASS_VELOCITY_SQUARED * float(np.add.reduce(velocities.ravel()))
+        potential = float(state.potential_energy[replica])
+        return Sample(
+            step=step,
+            potential_energy=potential,
+            kinetic_energy=kinetic,
+            conserved=potential + kinetic - float(state.heat[replica]),
+            temperature=kinetic * self._kelvin,
+            closest_contact=self._contact(positions, state.cells[replica]),
+            momentum=moments[0],
+            angular_momentum=np.array(
+                [
+                    moments[2, 2] - moments[3, 1],
+                    moments[3, 0] - moments[1, 2],
+                    moments[1, 1] - moments[2, 0],
+                ]
+            ),
+        )
+
+    def check(self, sample: Sample, energy_at_start: float) -> Event | None:
+        """The limit that a sample breaks, if any."""
+        limits = self._limits
+        drop = (energy_at_start - sample.potential_energy) / self._n_atoms
+        time_fs = sample.step * self._timestep_fs
+        if sample.closest_contact < limits.closest_contact_A:
+            value, limit = sample.closest_contact, limits.closest_contact_A
+            return Event(sample.step, time_fs, "closest_contact", value, limit)
+        if not sample.temperature <= limits.temperature_K:
+            return Event(sample.step, time_fs, "temperature", sample.temperature, limits.temperature_K)
+        if not drop <= limits.energy_drop_eV_per_atom:
+            return Event(sample.step, time_fs, "energy_drop", drop, limits.energy_drop_eV_per_atom)
+        return None
+
+    def not_finite(self, step: int, count: int) -> Event:
+        """The event of `count` energies and force components that are not numbers."""
+        return Event(step, step * self._timestep_fs, "not_finite", float(count), 0.0)
