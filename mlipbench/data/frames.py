@@ -1,0 +1,234 @@
+"""Labelled frames from extended XYZ files and ASE databases.
+
+Where the labels are found, unless `keys` names them (our name -> name in the file):
+
+    energy   `energy`, `total_energy`, `free_energy` (only where there is no other)
+    forces   `forces`, `force`
+    stress   `stress`: 3x3, or six numbers in ASE's order xx, yy, zz, yz, xz, xy; eV/A^3, positive
+             under tension. Else `virial`, `virials` in eV: stress = -virial / volume
+    config_type  `config_type`, `config_name`;   trajectory  `trajectory`, `traj`
+
+in calculator results, comment line, atom columns, or the key-value pairs and data of a database row;
+in any letter case, and with REF_, DFT_ before or _ref, _dft behind. Two candidates that disagree are
+refused, since one of them may be a model's answer. Units are eV and A: nothing is converted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ase.db
+import numpy as np
+from ase import Atoms
+
+from mlipbench.core.errors import DataError
+from mlipbench.core.structure import FloatArray, LabelledFrame, Structure
+from mlipbench.data import extxyz
+from mlipbench.data.parsing import existing_file, parsing
+
+LABELS = ("energy", "forces", "stress", "virial", "config_type", "trajectory")
+_MEANINGS = {
+    "energy": "energy",
+    "total_energy": "energy",
+    "free_energy": "free_energy",
+    "forces": "forces",
+    "force": "forces",
+    "stress": "stress",
+    "virial": "virial",
+    "virials": "virial",
+    "config_type": "config_type",
+    "config_name": "config_type",
+    "trajectory": "trajectory",
+    "traj": "trajectory",
+}
+_AFFIX = re.compile(r"^(ref|dft)_|_(ref|dft)$")
+_ASYMMETRY = 1e-3  # of the largest component: rounding in the file is smaller, a wrong order larger
+
+
+def read_frames(
+    path: Path,
+    index: str = ":",
+    keys: Mapping[str, str] | None = None,
+    require: Collection[str] = (),
+) -> list[LabelledFrame]:
+    """The frames that `index` (":", "::10", "5:20", "7", "-1") selects.
+
+    Every frame has the properties of `require` ("energy", "forces", "stress"); energies and forces
+    are given by all frames or by none. Raises DataError with file, frame and what is missing.
+    """
+    for name in keys or {}:
+        if name not in LABELS:
+            raise DataError(f"{path}: unknown label {name!r} in keys (expected one of {', '.join(LABELS)})")
+    chosen = _choose(path, index)
+    frames = [_labelled(path, number, where, atoms, keys or {}) for number, where, atoms in chosen]
+    _check_complete(path, [where for _, where, _ in chosen], frames, require)
+    return frames
+
+
+def parse_index(text: str) -> slice | int:
+    """A Python slice or a number as text. Raises DataError."""
+    parts = text.strip().split(":")
+    if len(parts) <= 3 and all(re.fullmatch(r"-?\d{1,12}|", part.strip()) for part in parts):
+        numbers = [int(part) if part.strip() else None for part in parts]
+        if len(numbers) > 1 and numbers[2:] != [0]:
+            return slice(*numbers)
+        if len(numbers) == 1 and numbers[0] is not None:
+            return numbers[0]
+    raise DataError(f'index {text!r} is not a slice (expected ":", "::10", "5:20" or a number)')
+
+
+def _choose(path: Path, index: str) -> list[tuple[int, str, Atoms]]:
+    """(frame number, where it stands, atoms) of the selected frames."""
+    existing_file(path)
+    suffix = path.suffix.lower()
+    if suffix in (".xyz", ".extxyz"):
+        blocks = _select(path, extxyz.split(path), index)
+        return [(block.number, block.where(), block.atoms()) for block in blocks]
+    if suffix == ".db":
+        rows = list(enumerate(_database(path)))
+        return [(number, f"{path}: frame {number}", atoms) for number, atoms in _select(path, rows, index)]
+    raise DataError(f"{path}: unknown format {suffix!r} (expected .extxyz, .xyz, or an ASE database .db)")
+
+
+def _select(path: Path, items: Sequence[Any], index: str) -> list[Any]:
+    try:
+        wanted = parse_index(index)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    if isinstance(wanted, slice):
+        chosen = list(items[wanted])
+    else:
+        chosen = [items[wanted]] if -len(items) <= wanted < len(items) else []
+    if not chosen:
+        raise DataError(f"{path}: index {index!r} selects none of its {len(items)} frames")
+    return chosen
+
+
+def _database(path: Path) -> list[Atoms]:
+    connect: Any = ase.db.connect  # untyped
+    frames = []
+    with parsing(str(path), "an ASE database"), connect(path, type="db", append=True) as database:
+        for row in database.select():
+            atoms = row.toatoms()
+            atoms.info.update(row.key_value_pairs)
+            atoms.info.update(row.data)
+            frames.append(atoms)
+    if not frames:
+        raise DataError(f"{path}: no frames in the database")
+    return frames
+
+
+def _labelled(path: Path, number: int, where: str, atoms: Atoms, keys: Mapping[str, str]) -> LabelledFrame:
+    structure = Structure.from_ase(atoms)
+    check_structure(structure, where)
+    found = _labels(atoms, where, keys)
+    energy = found.get("energy", found.get("free_energy"))
+    forces = found.get("forces")
+    return LabelledFrame(
+        structure=structure,
+        energy=None if energy is None else float(_numbers(energy, (), "energy", where)),
+        forces=None if forces is None else _numbers(forces, (len(structure), 3), "forces", where),
+        stress=_stress(found, structure, where),
+        config_type=str(found.get("config_type", "")),
+        trajectory=str(found.get("trajectory", "")),
+        label=f"{path.name}#{number}",
+    )
+
+
+def check_structure(structure: Structure, where: str) -> None:
+    """Positions are numbers, and there is a cell wherever the structure is periodic."""
+    if not np.isfinite(structure.positions).all():
+        raise DataError(f"{where}: positions that are not numbers (NaN or infinite)")
+    if not np.isfinite(structure.cell).all():
+        raise DataError(f"{where}: a cell that is not made of numbers (NaN or infinite)")
+    lengths = np.linalg.norm(structure.cell, axis=1)
+    if structure.pbc.any() and (lengths[structure.pbc] < 1e-6).any():
+        raise DataError(
+            f'{where}: periodic, but the cell is missing (expected Lattice="...", or pbc="F F F")'
+        )
+    if structure.pbc.all() and structure.volume < 1e-6:
+        raise DataError(f"{where}: the cell has no volume: its vectors lie in a plane")
+
+
+def _labels(atoms: Atoms, where: str, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Meaning -> value."""
+    values: dict[str, Any] = {**atoms.info, **atoms.arrays}
+    if atoms.calc is not None:
+        values.update({k: v for k, v in atoms.calc.results.items() if v is not None})
+    chosen: dict[str, tuple[str, Any]] = {}
+    for meaning, key in keys.items():
+        if key not in values and meaning in ("config_type", "trajectory"):
+            continue
+        if key not in values:
+            present = ", ".join(sorted(set(values) - {"numbers", "positions"})) or "none"
+            raise DataError(f"{where}: no {key!r} for {meaning} (the frame has: {present})")
+        chosen[meaning] = (key, values[key])
+    for key, value in values.items():
+        meaning = _MEANINGS.get(_AFFIX.sub("", str(key).casefold()), "")
+        if not meaning or meaning in keys:
+            continue
+        other = chosen.setdefault(meaning, (key, value))
+        if not _same(other[1], value):
+            raise DataError(
+                f"{where}: {other[0]!r} and {key!r} disagree: which one is the label? "
+                f"(say keys: {{{meaning}: {key}}})"
+            )
+    return {meaning: value for meaning, (_, value) in chosen.items()}
+
+
+def _same(one: Any, two: Any) -> bool:
+    return one is two or bool(np.array_equal(np.asarray(one), np.asarray(two)))
+
+
+def _numbers(value: Any, shape: tuple[int, ...], name: str, where: str) -> FloatArray:
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: {name} that are not numbers: {str(value)[:60]!r}") from error
+    if array.shape != shape:
+        raise DataError(f"{where}: {name} of shape {array.shape} (expected {shape})")
+    if not np.isfinite(array).all():
+        raise DataError(f"{where}: {name} that are not numbers (NaN or infinite)")
+    return array
+
+
+def _stress(found: Mapping[str, Any], structure: Structure, where: str) -> FloatArray | None:
+    """(3, 3) eV/A^3."""
+    name = "stress" if "stress" in found else "virial"
+    if name not in found:
+        return None
+    if structure.volume < 1e-6:
+        raise DataError(f"{where}: {name} given, but no cell")
+    shape = np.shape(found[name])
+    if shape == (6,):
+        xx, yy, zz, yz, xz, xy = _numbers(found[name], (6,), name, where)
+        tensor: FloatArray = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    elif shape == (9,):
+        tensor = _numbers(found[name], (9,), name, where).reshape(3, 3)
+    elif shape == (3, 3):
+        tensor = _numbers(found[name], (3, 3), name, where)
+    else:
+        raise DataError(f"{where}: {name} of shape {shape} (expected (3, 3), or 6 numbers xx yy zz yz xz xy)")
+    if np.abs(tensor - tensor.T).max() > _ASYMMETRY * np.abs(tensor).max():
+        raise DataError(f"{where}: {name} is not symmetric: are its components in the expected order?")
+    symmetric: FloatArray = 0.5 * (tensor + tensor.T)
+    return symmetric if name == "stress" else -symmetric / structure.volume
+
+
+def _check_complete(
+    path: Path, places: Sequence[str], frames: Sequence[LabelledFrame], require: Collection[str]
+) -> None:
+    """Energies and forces in all frames or in none, and what is required in all."""
+    for name in ("energy", "forces", "stress"):
+        missing = [i for i, frame in enumerate(frames) if getattr(frame, name) is None]
+        if not missing or (name not in require and (name == "stress" or len(missing) == len(frames))):
+            continue
+        raise DataError(
+            f"{places[missing[0]]}: {name} missing, in {len(missing)} of {len(frames)} frames "
+            f"(expected {name} or REF_{name}; where it has another name, say keys: {{{name}: ...}})"
+        )
+    if all(f.energy is None and f.forces is None and f.stress is None for f in frames):
+        raise DataError(f"{path}: no labels in any frame (expected energy, forces, stress)")
