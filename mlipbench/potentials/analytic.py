@@ -45,9 +45,7 @@ def lennard_jones_argon(
     cutoff_A: float = 8.5,
 ) -> LennardJones:
     """Argon of Rahman, Phys. Rev. 136, A405 (1964): epsilon/k = 120 K, sigma = 3.4 A."""
-    return LennardJones(
-        "Lennard-Jones argon", epsilon_eV, sigma_A, switch_from_A, cutoff_A, frozenset({18})
-    )
+    return LennardJones("Lennard-Jones argon", epsilon_eV, sigma_A, switch_from_A, cutoff_A, frozenset({18}))
 
 
 def morse_copper(
@@ -58,9 +56,7 @@ def morse_copper(
     cutoff_A: float = 8.5,
 ) -> Morse:
     """Copper of Girifalco and Weizer, Phys. Rev. 114, 687 (1959), fitted to the fcc crystal."""
-    return Morse(
-        "Morse copper", depth_eV, alpha_per_A, r0_A, switch_from_A, cutoff_A, frozenset({29})
-    )
+    return Morse("Morse copper", depth_eV, alpha_per_A, r0_A, switch_from_A, cutoff_A, frozenset({29}))
 
 
 def born_mayer_nacl(
@@ -69,9 +65,7 @@ def born_mayer_nacl(
     """Rock salt: Na+ and Cl-, repulsion of z lambda = 1.05e-8 erg (z = 6) and rho = 0.321 A between
     unlike ions, after Tosi, Solid State Phys. 16, 1 (1964), as tabulated by Kittel, Introduction to
     Solid State Physics, chapter 3."""
-    return BornMayerCoulomb(
-        "Born-Mayer NaCl", {11: charge_e, 17: -charge_e}, {(11, 17): repulsion_eV}, rho_A
-    )
+    return BornMayerCoulomb("Born-Mayer NaCl", {11: charge_e, 17: -charge_e}, {(11, 17): repulsion_eV}, rho_A)
 
 
 def harmonic_argon(lattice_A: float = 5.26, spring_eV_per_A2: float = 1.0) -> NeighbourSprings:
@@ -82,6 +76,4 @@ def harmonic_argon(lattice_A: float = 5.26, spring_eV_per_A2: float = 1.0) -> Ne
     lattice constant; springs are exact to 1.2 and end at 1.35 nearest-neighbour distances.
     """
     r0 = lattice_A / sqrt(2.0)
-    return NeighbourSprings(
-        "harmonic argon", spring_eV_per_A2, r0, 1.2 * r0, 1.35 * r0, frozenset({18})
-    )
+    return NeighbourSprings("harmonic argon", spring_eV_per_A2, r0, 1.2 * r0, 1.35 * r0, frozenset({18}))

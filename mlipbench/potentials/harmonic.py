@@ -89,4 +89,5 @@ class HarmonicSolid(Potential):
         """Angular frequencies (3 n_atoms,) 1/fs of the normal modes, rising; 0 where unbound."""
         scale = 1.0 / np.sqrt(np.repeat(self.reference.masses, 3))
         squares = np.linalg.eigvalsh(self.force_constants * scale[:, None] * scale[None, :])
-        return np.sqrt(np.maximum(squares, 0.0) * ACCELERATION)
+        frequencies: FloatArray = np.sqrt(np.maximum(squares, 0.0) * ACCELERATION)
+        return frequencies

@@ -24,7 +24,7 @@ from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import FloatArray, IntArray, Structure
 from mlipbench.core.units import COULOMB
 from mlipbench.potentials.neighbours import Pairs
-from mlipbench.potentials.short_range import Bound, ShortRangePotential, volumes
+from mlipbench.potentials.short_range import Bound, ShortRangePotential, shared, volumes
 
 ACCURACY = 4.9
 
@@ -78,9 +78,7 @@ class BornMayerCoulomb(ShortRangePotential):
         screened = charge * erfc(a * r) / r
         wall = self._repulsion[zi, zj] * np.exp(-r / self.rho)
         gauss = charge * 2.0 * a / np.sqrt(np.pi) * np.exp(-(a * a) * (r * r))
-        half = 0.5 * (wall + screened)
-        n = len(numbers)
-        energies = np.bincount(pairs.i, half, n) + np.bincount(pairs.j, half, n)
+        energies = shared(pairs, 0.5 * (wall + screened), len(numbers))
         slope = -wall / self.rho - (screened + gauss) / r
         return energies, slope / r * pairs.vectors
 
@@ -134,8 +132,7 @@ def _half_of_reciprocal_space(cell: FloatArray, longest: float) -> FloatArray:
     reciprocal = 2.0 * np.pi * np.linalg.inv(cell).T
     # |n_a| <= |k| |a| / 2 pi for k = n @ reciprocal.
     n = np.floor(longest * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
-    grid = np.stack(
-        np.meshgrid(*(np.arange(-m, m + 1) for m in n), indexing="ij"), axis=-1
-    ).reshape(-1, 3)
+    grid = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in n), indexing="ij"), axis=-1).reshape(-1, 3)
     k = grid[len(grid) // 2 + 1 :] @ reciprocal  # the grid is symmetric about its middle, k = 0
-    return k[(k * k).sum(axis=1) < longest**2]
+    inside: FloatArray = k[(k * k).sum(axis=1) < longest**2]
+    return inside

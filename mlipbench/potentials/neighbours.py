@@ -99,7 +99,7 @@ class NeighbourList:
             return
         kept = near.all(axis=1) & (cells == self._cells).all(axis=(1, 2))
         for replica in np.flatnonzero(~kept):
-            self._rebuild(replica, positions[replica], cells[replica])
+            self._rebuild(int(replica), positions[replica], cells[replica])
         parts = self._candidates
         first = np.arange(self.n_replicas) * self.n_atoms
         self._joined = _Candidates(

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.potentials.neighbours import Pairs
-from mlipbench.potentials.short_range import ShortRangePotential, switch
+from mlipbench.potentials.short_range import ShortRangePotential, shared, switch
 
 
 class PairPotential(ShortRangePotential):
@@ -40,9 +40,7 @@ class PairPotential(ShortRangePotential):
         """Half of each pair's energy on either atom."""
         value, slope = self.pair(pairs.distances)
         on, on_slope = switch(pairs.distances, self.switch_from, self.cutoff)
-        energy = 0.5 * value * on
-        n = len(numbers)
-        energies = np.bincount(pairs.i, energy, n) + np.bincount(pairs.j, energy, n)
+        energies = shared(pairs, 0.5 * value * on, len(numbers))
         return energies, (slope * on + value * on_slope) / pairs.distances * pairs.vectors
 
 

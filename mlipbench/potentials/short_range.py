@@ -36,6 +36,12 @@ def sum_by(index: IntArray, values: FloatArray, n: int) -> FloatArray:
     return np.stack([np.bincount(index, row, n) for row in values])
 
 
+def shared(pairs: Pairs, halves: FloatArray, n: int) -> FloatArray:
+    """Energies (n,) of atoms that get half (n_pairs,) of each pair's energy on either side."""
+    energies: FloatArray = (sum_by(pairs.i, halves[None], n) + sum_by(pairs.j, halves[None], n))[0]
+    return energies
+
+
 def switch(r: FloatArray, begin: float, end: float) -> tuple[FloatArray, FloatArray]:
     """A step from 1 at `begin` to 0 at `end` and its derivative: 1 - 10 t^3 + 15 t^4 - 6 t^5 with
     t = (r - begin) / (end - begin). First and second derivatives vanish at both ends."""
@@ -134,12 +140,14 @@ class Bound:
         )
 
     def __call__(self, positions: FloatArray, cells: FloatArray, stress: bool) -> BatchEvaluation:
+        """Positions (n_replicas, n_atoms, 3) A, cells (n_replicas, 3, 3) A, stress wanted -> answer."""
         energies, forces, stresses = self.compute(positions, cells, stress)
         return BatchEvaluation(self.totals(energies), forces, stresses)
 
     def totals(self, energies: FloatArray) -> FloatArray:
         """Energies (n_replicas,) from energies of atoms (n_replicas, n_atoms)."""
-        return np.bincount(self._replica, energies.ravel(), self.n_replicas)
+        totals: FloatArray = sum_by(self._replica, energies.reshape(1, -1), self.n_replicas)[0]
+        return totals
 
     def compute(
         self, positions: FloatArray, cells: FloatArray, stress: bool
