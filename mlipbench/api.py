@@ -1,5 +1,6 @@
 """The only module that plug-ins import: suites, potentials, and the values they trade in."""
 
+from mlipbench.analysis import drift, duplicates, parity, residuals, stats, structure, structured
 from mlipbench.core.criterion import Criterion, Evidence, Verdict
 from mlipbench.core.errors import DataError, InputError, PotentialError, SuiteError
 from mlipbench.core.figure import Figure, Panel, Series, StructurePicture, Table
@@ -74,4 +75,11 @@ __all__ = [
     "TrajectorySpec",
     "VelocityRescaling",
     "Verdict",
+    "drift",
+    "duplicates",
+    "parity",
+    "residuals",
+    "stats",
+    "structure",
+    "structured",
 ]

@@ -133,7 +133,7 @@ def _models(n_blocks: int, fine: int) -> tuple[_Noise, ...]:
                 _Noise(
                     prior / len(covariances),
                     is_walk,
-                    inverse,
+                    np.asarray(inverse, dtype=float),
                     np.linalg.solve(normal, x.T @ inverse),
                     float(np.linalg.inv(normal)[1, 1]),
                     float(np.linalg.slogdet(v)[1] + np.linalg.slogdet(normal)[1]),

@@ -54,9 +54,7 @@ def fingerprint(structure: Structure) -> Fingerprint:
     return found
 
 
-def matches(
-    first: Sequence[Structure], second: Sequence[Structure], near_A: float = 0.05
-) -> list[Match]:
+def matches(first: Sequence[Structure], second: Sequence[Structure], near_A: float = 0.05) -> list[Match]:
     """For each frame of `first` the closest repeat of it in `second`, where there is one."""
     prints, others = _stack([fingerprint(s) for s in [*first, *second]], len(first))
     groups: dict[bytes, list[int]] = {}

@@ -6,6 +6,7 @@ are one draw, and so are the neighbouring frames of one trajectory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -132,21 +133,18 @@ def summarise(
     sums = sums[sums[:, 5] > 0]
     sizes = sums[:, 5]
 
-    def ratio(top: int, bottom: int) -> Bootstrapped:
-        return _boot(lambda s: s[..., top] / s[..., bottom])
-
-    def _boot(statistic) -> Bootstrapped:  # type: ignore[no-untyped-def]
+    def boot(statistic: Callable[[FloatArray], FloatArray]) -> Bootstrapped:
         with np.errstate(divide="ignore", invalid="ignore"):
             found = bootstrap(sums, statistic, sizes, rng)
         return Bootstrapped(found.value, found.stderr, found.n_eff - used_up)
 
     p95, p99 = np.percentile(np.abs(e), [95, 99])
     return ErrorSummary(
-        mae=ratio(0, 5),
-        rmse=_boot(lambda s: np.sqrt(s[..., 1] / s[..., 5])),
-        mean=ratio(2, 5),
-        skill=_boot(lambda s: 1 - s[..., 0] / s[..., 3]),
-        r2=_boot(lambda s: 1 - s[..., 1] / s[..., 4]),
+        mae=boot(lambda s: s[..., 0] / s[..., 5]),
+        rmse=boot(lambda s: np.sqrt(s[..., 1] / s[..., 5])),
+        mean=boot(lambda s: s[..., 2] / s[..., 5]),
+        skill=boot(lambda s: 1 - s[..., 0] / s[..., 3]),
+        r2=boot(lambda s: 1 - s[..., 1] / s[..., 4]),
         p95=float(p95),
         p99=float(p99),
         largest=float(np.abs(e).max()),
@@ -165,7 +163,7 @@ def force_angles(forces: FloatArray, predicted: FloatArray) -> FloatArray:
     chosen = known & (size > 0.1 * rms)
     a, b = forces[chosen], predicted[chosen]
     cosine = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-300)
-    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def magnitude_bins(forces: FloatArray, n_bins: int = 4) -> tuple[IntArray, FloatArray]:
@@ -181,9 +179,9 @@ def worst_frames(labels: Labels, k: int) -> IntArray:
     n = np.bincount(labels.frame, minlength=labels.n_frames)
     mean = np.bincount(labels.frame, squared, minlength=labels.n_frames) / np.maximum(n, 1)
     mean = np.where(np.isfinite(mean), mean, -1.0)
-    return np.argsort(-mean, kind="stable")[:k]
+    return np.asarray(np.argsort(-mean, kind="stable")[:k])
 
 
 def voigt(stress: FloatArray) -> FloatArray:
     """Six components (n, 6) in the order xx, yy, zz, yz, xz, xy of stresses (n, 3, 3)."""
-    return stress[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    return np.asarray(stress[:, [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])

@@ -64,7 +64,7 @@ def autocovariance(x: FloatArray) -> FloatArray:
     n = len(centred)
     size = next_fast_len(2 * n, real=True)
     power = np.abs(rfft(centred, size)) ** 2
-    return irfft(power, size)[:n] / np.arange(n, 0, -1)
+    return np.asarray(irfft(power, size)[:n] / np.arange(n, 0, -1))
 
 
 def autocorrelation_time(x: FloatArray) -> float:
@@ -129,7 +129,7 @@ def blocking(x: FloatArray) -> list[BlockLevel]:
         n = len(x)
         stderr = float(np.sqrt(np.var(x) / (n - 1)))
         levels.append(BlockLevel(length, n, stderr, stderr / np.sqrt(2 * (n - 1))))
-        x = 0.5 * (x[0 : n - n % 2 : 2] + x[1 : n : 2])
+        x = 0.5 * (x[0 : n - n % 2 : 2] + x[1:n:2])
         length *= 2
     return levels
 

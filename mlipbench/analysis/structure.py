@@ -15,13 +15,16 @@ from scipy.spatial import cKDTree
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
 
 # Covalent radii in A, B. Cordero et al., Dalton Trans. 2008, 2832; index = atomic number.
-COVALENT_RADII = np.array(
-    [0.2, 0.31, 0.28, 1.28, 0.96, 0.84, 0.76, 0.71, 0.66, 0.57, 0.58, 1.66, 1.41, 1.21, 1.11, 1.07, 1.05]
-    + [1.02, 1.06, 2.03, 1.76, 1.70, 1.60, 1.53, 1.39, 1.39, 1.32, 1.26, 1.24, 1.32, 1.22, 1.22, 1.20, 1.19]
-    + [1.20, 1.20, 1.16, 2.20, 1.95, 1.90, 1.75, 1.64, 1.54, 1.47, 1.46, 1.42, 1.39, 1.45, 1.44, 1.42, 1.39]
-    + [1.39, 1.38, 1.39, 1.40, 2.44, 2.15, 2.07, 2.04, 2.03, 2.01, 1.99, 1.98, 1.98, 1.96, 1.94, 1.92, 1.92]
-    + [1.89, 1.90, 1.87, 1.87, 1.75, 1.70, 1.62, 1.51, 1.44, 1.41, 1.36, 1.36, 1.32, 1.45, 1.46, 1.48, 1.40]
-    + [1.50, 1.50, 2.60, 2.21, 2.15, 2.06, 2.00, 1.96, 1.90, 1.87, 1.80, 1.69]
+COVALENT_RADII = np.fromstring(
+    """
+    0.20 0.31 0.28 1.28 0.96 0.84 0.76 0.71 0.66 0.57 0.58 1.66 1.41 1.21 1.11 1.07 1.05
+    1.02 1.06 2.03 1.76 1.70 1.60 1.53 1.39 1.39 1.32 1.26 1.24 1.32 1.22 1.22 1.20 1.19
+    1.20 1.20 1.16 2.20 1.95 1.90 1.75 1.64 1.54 1.47 1.46 1.42 1.39 1.45 1.44 1.42 1.39
+    1.39 1.38 1.39 1.40 2.44 2.15 2.07 2.04 2.03 2.01 1.99 1.98 1.98 1.96 1.94 1.92 1.92
+    1.89 1.90 1.87 1.87 1.75 1.70 1.62 1.51 1.44 1.41 1.36 1.36 1.32 1.45 1.46 1.48 1.40
+    1.50 1.50 2.60 2.21 2.15 2.06 2.00 1.96 1.90 1.87 1.80 1.69
+    """,
+    sep=" ",
 )
 BOND_FORMED = 1.25  # x sum of covalent radii
 BOND_BROKEN = 1.6  # a bond vibrates, so breaking needs more than forming
@@ -218,7 +221,7 @@ def mean_squared_displacement(positions: FloatArray, masses: FloatArray) -> Floa
     Returns (n_frames,) A^2.
     """
     moved = _without_drift(positions, masses)
-    return ((moved - moved[0]) ** 2).sum(axis=2).mean(axis=1)
+    return np.asarray(((moved - moved[0]) ** 2).sum(axis=2).mean(axis=1))
 
 
 def lindemann_ratio(positions: FloatArray, masses: FloatArray, distance: float) -> float:
@@ -234,12 +237,10 @@ def lindemann_ratio(positions: FloatArray, masses: FloatArray, distance: float) 
 
 def _without_drift(positions: FloatArray, masses: FloatArray) -> FloatArray:
     centre = np.einsum("i,fij->fj", masses / masses.sum(), positions)
-    return positions - centre[:, None, :]
+    return np.asarray(positions - centre[:, None, :])
 
 
-def neighbours_kept(
-    positions: FloatArray, cells: FloatArray, pbc: BoolArray, distance: float
-) -> FloatArray:
+def neighbours_kept(positions: FloatArray, cells: FloatArray, pbc: BoolArray, distance: float) -> FloatArray:
     """Share of the first frame's neighbours (within 1.3 distances) still within 1.6, (n_frames,).
 
     Near 1 for a solid however hot; falls towards the chance value in a liquid.
@@ -260,8 +261,8 @@ def phase(lindemann: float, msd: FloatArray, distance: float, kept: FloatArray) 
     Molten or diffusing: displacements pass half a neighbour distance and still grow in the second half.
     Rearranged: neighbours were lost, displacements stopped growing (another crystal, a defect).
     """
-    half = len(msd) // 2
-    late, early = float(np.mean(msd[half + half // 2 :])), float(np.mean(msd[half : half + half // 2 or None]))
+    half, three_quarters = len(msd) // 2, (3 * len(msd)) // 4
+    early, late = float(np.mean(msd[half : three_quarters + 1])), float(np.mean(msd[three_quarters:]))
     if late > (0.5 * distance) ** 2 and late > 1.15 * early:
         return "molten or diffusing"
     tail = float(np.mean(kept[-max(len(kept) // 4, 1) :]))

@@ -119,7 +119,7 @@ def pair_projection(near: Pairs, errors: FloatArray) -> FloatArray:
     of dF . r over atoms it does not depend on where the cell is cut.
     """
     relative = 0.5 * (errors[near.second] - errors[near.first])
-    return (relative * near.vectors).sum(axis=1) / near.distances
+    return np.asarray((relative * near.vectors).sum(axis=1) / near.distances)
 
 
 @dataclass(frozen=True)
