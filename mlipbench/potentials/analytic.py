@@ -62,9 +62,11 @@ def morse_copper(
 def born_mayer_nacl(
     repulsion_eV: float = 1.05e-8 / 1.602176634e-12 / 6, rho_A: float = 0.321, charge_e: float = 1.0
 ) -> BornMayerCoulomb:
-    """Rock salt: Na+ and Cl-, repulsion of z lambda = 1.05e-8 erg (z = 6) and rho = 0.321 A between
-    unlike ions, after Tosi, Solid State Phys. 16, 1 (1964), as tabulated by Kittel, Introduction to
-    Solid State Physics, chapter 3."""
+    """Rock salt of Na+ and Cl- ions after Tosi, Solid State Phys. 16, 1 (1964): a = 5.64 A.
+
+    Repulsion between unlike ions, z lambda = 1.05e-8 erg (z = 6) and rho = 0.321 A, as tabulated by
+    Kittel, Introduction to Solid State Physics, chapter 3.
+    """
     return BornMayerCoulomb("Born-Mayer NaCl", {11: charge_e, 17: -charge_e}, {(11, 17): repulsion_eV}, rho_A)
 
 
