@@ -12,7 +12,7 @@ from typing import Any
 from ase.data import chemical_symbols
 from pydantic import BaseModel
 
-from mlipbench.config.problems import KeyPath, Problem, describe, did_you_mean, one_of
+from mlipbench.config.problems import KeyPath, Problem, closest, describe, did_you_mean, one_of
 from mlipbench.config.source import Source
 from mlipbench.core.errors import InputError
 from mlipbench.core.suite import FramesRef, StructureRef, Suite
@@ -276,6 +276,8 @@ def _check_criterion(
         hint = f"did you mean {near[0]}?" if near else ""
         return [source.problem(path, "not a criterion", "suite/criterion", describe(name), hint, key)]
     if suite_key not in suites:
+        if closest(suite_key, [key for key, suite in suites.items() if suite is None]):
+            return []  # probably that one, whose own name is the problem
         hint = did_you_mean(suite_key, suites)
         return [
             source.problem(path, "no such suite in this file", one_of(suites), describe(suite_key), hint, key)

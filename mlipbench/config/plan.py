@@ -31,6 +31,8 @@ from mlipbench.config.validation import validate
 from mlipbench.core.errors import InputError, PlanError
 from mlipbench.core.suite import IntendedUse, Suite, SuiteParams, TierScaled
 
+__all__ = ["Plan", "SuiteEntry", "SuiteTypes", "Tier", "load_plan", "scale_params"]
+
 SuiteTypes = Mapping[str, type[Suite]] | Callable[[str], type[Suite]]
 TIER_FACTORS: Mapping[Tier, float] = {"screen": 0.1, "standard": 0.5, "full": 1.0}
 ParamsT = TypeVar("ParamsT", bound=BaseModel)

@@ -177,6 +177,15 @@ def _tag(node: Node) -> str:
     return str(node.tag).removeprefix(_TAG)
 
 
+def _text(node: ScalarNode) -> str:
+    """The text of a scalar; a character that JSON would escape as two surrogates is one again."""
+    text = str(node.value)
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return text  # a lone surrogate: reported where it stands
+
+
 class _Reader:
     """Turns nodes into data, noting places and problems."""
 
@@ -224,7 +233,10 @@ class _Reader:
                 got = "nothing" if isinstance(key_node, ScalarNode) else "a list or mapping"
                 self._note(place, path, "not a key", "a name", got)
                 continue
-            key = key_node.value
+            key = _text(key_node)
+            if _NOT_PRINTABLE.search(key):
+                self._note(place, path, "a key with control characters", "printable text")
+                continue
             if key in first:
                 line, col = first[key]
                 what = f"duplicated key, first given at {line}:{col}"
@@ -237,7 +249,7 @@ class _Reader:
 
     def _scalar(self, node: ScalarNode, path: KeyPath) -> str | int | float | bool | None:
         kind = _tag(node)
-        text = node.value
+        text = _text(node)
         if kind == "null":
             return None
         if kind == "bool":
@@ -254,7 +266,7 @@ class _Reader:
         if _NOT_PRINTABLE.search(text):
             self._note(_place(node), path, "text with control characters", "printable text")
             return None
-        return str(text)
+        return text
 
     def _check_tag(self, node: Node, path: KeyPath, *allowed: str) -> None:
         if _tag(node) not in allowed:

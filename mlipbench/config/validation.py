@@ -153,6 +153,8 @@ def _problem(
             return source.problem(path, "unknown key", expected=meant, hint=hint, key=True)
         hint = f"did you mean {meant}?" if meant else ""
         return source.problem(path, "unknown key", expected=one_of(names), hint=hint, key=True)
+    if finding.kind == "missing" and isinstance(path[-1], int):
+        return source.problem(path[:-1], "too few entries", got=f"{path[-1]}")
     if finding.kind == "missing":
         hint = _description(model, finding.path)
         return source.problem(path, "missing key", hint=hint)
@@ -233,4 +235,5 @@ def _expected(error: Any) -> str:
     words = _EXPECTED.get(error["type"])
     if words is None:
         return str(error["msg"])
-    return words.format(**error.get("ctx", {}))
+    context = {k: f"{v:g}" if isinstance(v, float) else v for k, v in error.get("ctx", {}).items()}
+    return words.format(**context)
