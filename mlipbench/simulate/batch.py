@@ -93,7 +93,7 @@ class _Forces:
                 f"got {answer.energies.shape} and {answer.forces.shape}"
             )
         state.potential_energy, state.forces = energies, forces
-        if not float(np.vdot(forces, forces)) + 0.0 * float(np.add.reduce(energies)) < self._calm:
+        if not np.vdot(forces, forces) + 0.0 * sum(energies.tolist()) < self._calm:
             self._look(state)
 
     def _look(self, state: State) -> None:

@@ -33,8 +33,8 @@ def baoab(
     3 n_atoms - 3 degrees of freedom. The kinetic energy that O adds goes to `heat`.
     """
     n_replicas, n_atoms = len(temperatures_K), len(masses)
-    half_kick = half_kicks(masses, timestep_fs)
-    half_step = 0.5 * timestep_fs
+    half_kick = half_kicks(masses, timestep_fs, n_replicas)
+    half_step = np.array(0.5 * timestep_fs)
     memory = np.exp(-frictions_per_fs * timestep_fs)  # c1
     fresh = np.sqrt((1.0 - memory**2) * BOLTZMANN * temperatures_K * ACCELERATION)
     c1 = memory[:, None, None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from mlipbench.simulate.state import State
 from mlipbench.simulate.velocities import degrees_of_freedom
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One row of the monitors, of one replica."""
 
     step: int
@@ -32,9 +31,11 @@ class Monitor:
     """Samples one replica and holds it against its limits."""
 
     def __init__(self, spec: TrajectorySpec) -> None:
-        self._masses = spec.structure.masses
-        self._shares = self._masses / self._masses.sum()
-        self._weights = np.ones((4, len(self._masses)))  # 1 and the arms x, y, z
+        masses = spec.structure.masses
+        self._momentum_of = np.repeat(masses, 3).reshape(-1, 3)  # (n_atoms, 3) u
+        self._shares = masses / masses.sum()
+        self._columns = np.ones((4, len(masses)))  # 1, x, y, z of every atom
+        self._momenta = np.empty((len(masses), 3))
         dof = degrees_of_freedom(spec)
         self._kelvin = 2.0 / (dof * BOLTZMANN) if dof > 0 else 0.0  # no freedom: 0 K
         self._contact = ClosestContact(spec.structure.pbc)
@@ -45,14 +46,16 @@ class Monitor:
     def sample(self, state: State, replica: int, step: int) -> Sample:
         """The monitors at one step.
 
-        Temperature 2K/(n_dof k); momentum P = sum m v; angular momentum L = sum m (x - x_cm) x v.
+        Temperature 2K/(n_dof k); momentum P = sum m v; angular momentum L = sum m x cross v - x_cm cross P.
         """
-        positions, velocities = state.positions[replica], state.velocities[replica]
-        momenta = velocities * self._masses[:, None]
-        np.subtract(positions.T, (self._shares @ positions)[:, None], out=self._weights[1:])
-        moments = self._weights @ momenta  # row 0: P; rows 1-3: sum of arm_i p_j
-        velocities = velocities * momenta
-        kinetic = 0.5 * MASS_VELOCITY_SQUARED * float(np.add.reduce(velocities.ravel()))
+        columns = self._columns[1:]
+        columns[...] = state.positions[replica].T
+        momenta = np.multiply(state.velocities[replica], self._momentum_of, out=self._momenta)
+        moments = self._columns @ momenta  # row 0: P_j; rows 1 to 3: sum of x_i p_j
+        total = moments[0].copy()
+        spins = moments[1:] - np.multiply.outer(columns @ self._shares, total)
+        momenta *= state.velocities[replica]
+        kinetic = 0.5 * MASS_VELOCITY_SQUARED * float(np.add.reduce(momenta, axis=None))
         potential = float(state.potential_energy[replica])
         return Sample(
             step=step,
@@ -60,15 +63,9 @@ class Monitor:
             kinetic_energy=kinetic,
             conserved=potential + kinetic - float(state.heat[replica]),
             temperature=kinetic * self._kelvin,
-            closest_contact=self._contact(positions, state.cells[replica]),
-            momentum=moments[0],
-            angular_momentum=np.array(
-                [
-                    moments[2, 2] - moments[3, 1],
-                    moments[3, 0] - moments[1, 2],
-                    moments[1, 1] - moments[2, 0],
-                ]
-            ),
+            closest_contact=self._contact(columns, state.cells[replica]),
+            momentum=total,
+            angular_momentum=spins[(1, 2, 0), (2, 0, 1)] - spins[(2, 0, 1), (1, 2, 0)],
         )
 
     def check(self, sample: Sample, energy_at_start: float) -> Event | None:

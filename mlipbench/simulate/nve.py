@@ -6,7 +6,7 @@ import numpy as np
 
 from mlipbench.core.structure import FloatArray
 from mlipbench.core.units import ACCELERATION
-from mlipbench.simulate.state import Evaluate, State, Step
+from mlipbench.simulate.state import Evaluate, State, Step, per_component
 
 
 def velocity_verlet(masses: FloatArray, timestep_fs: float, n_replicas: int) -> Step:
@@ -20,13 +20,14 @@ def velocity_verlet(masses: FloatArray, timestep_fs: float, n_replicas: int) -> 
     state. `half_kick` is (h/2)/m in A/fs per eV/A. Swope, Andersen, Berens, Wilson, J. Chem. Phys. 76,
     637 (1982), eqs. 1-2 rearranged. Symplectic and reversible; the energy error is of second order.
     """
-    half_kick = half_kicks(masses, timestep_fs)
+    half_kick = half_kicks(masses, timestep_fs, n_replicas)
+    whole_step = np.array(timestep_fs)  # an array: numpy is slow to take a float
     change = np.empty((n_replicas, len(masses), 3))
 
     def step(state: State, evaluate: Evaluate) -> None:
         np.multiply(half_kick, state.forces, out=change)
         state.velocities += change
-        np.multiply(timestep_fs, state.velocities, out=change)
+        np.multiply(whole_step, state.velocities, out=change)
         state.positions += change
         evaluate(state)
         np.multiply(half_kick, state.forces, out=change)
@@ -35,6 +36,6 @@ def velocity_verlet(masses: FloatArray, timestep_fs: float, n_replicas: int) -> 
     return step
 
 
-def half_kicks(masses: FloatArray, timestep_fs: float) -> FloatArray:
-    """(h/2)/m, (n_atoms, 3): velocity change (A/fs) in half a step per unit of force (eV/A)."""
-    return np.repeat(0.5 * timestep_fs * ACCELERATION / masses, 3).reshape(-1, 3)
+def half_kicks(masses: FloatArray, timestep_fs: float, n_replicas: int) -> FloatArray:
+    """(h/2)/m: velocity change (A/fs) in half a step per unit of force (eV/A)."""
+    return per_component(0.5 * timestep_fs * ACCELERATION / masses, n_replicas)

@@ -68,6 +68,11 @@ Step = Callable[[State, Evaluate], None]
 """Advances a state by one time step, with one call of the force function."""
 
 
+def per_component(values: FloatArray, n_replicas: int) -> FloatArray:
+    """(n_atoms,) -> (n_replicas, n_atoms, 3), in full: numpy is slow to broadcast small arrays."""
+    return np.tile(np.repeat(values, 3).reshape(1, -1, 3), (n_replicas, 1, 1))
+
+
 def initial(
     positions: FloatArray, velocities: FloatArray, cell: FloatArray, generator: np.random.Generator
 ) -> Arrays:
@@ -96,7 +101,7 @@ class KineticEnergy:
     """
 
     def __init__(self, masses: FloatArray, n_replicas: int) -> None:
-        self._weights = np.repeat(0.5 * MASS_VELOCITY_SQUARED * masses, 3).reshape(-1, 3)
+        self._weights = per_component(0.5 * MASS_VELOCITY_SQUARED * masses, n_replicas)
         self._scratch = np.empty((n_replicas, len(masses), 3))
         self._rows = self._scratch.reshape(n_replicas, -1)
 
@@ -115,7 +120,7 @@ class RestFrame:
     """
 
     def __init__(self, masses: FloatArray, n_replicas: int) -> None:
-        self._weights = np.repeat(masses / masses.sum(), 3).reshape(-1, 3)
+        self._weights = per_component(masses / masses.sum(), n_replicas)
         self._scratch = np.empty((n_replicas, len(masses), 3))
 
     def __call__(self, velocities: FloatArray) -> None:

@@ -26,6 +26,7 @@ from mlipbench.core.errors import StoreError
 from mlipbench.core.structure import Structure
 from mlipbench.core.trajectory import Event, Trajectory, TrajectorySpec
 from mlipbench.store.arrays import Arrays, read_arrays, replace_file, write_arrays
+from mlipbench.store.layout import read_json
 
 _SCHEMA = 1
 _FRAME_ARRAYS = ("frame_steps", "positions", "velocities", "cells")
@@ -59,23 +60,24 @@ class TrajectoryStore:
             n_steps, frame_stride
         )
 
-    def read(self, key: str, spec: TrajectorySpec) -> Trajectory:
-        """The trajectory as `spec` asks for it: cut to its n_steps and frame_stride.
+    def read(self, key: str, n_steps: int, frame_stride: int) -> Trajectory:
+        """The stored trajectory, cut to a length and a stride.
 
         A longer or finer stored one gives the same answer as one computed just so. Raises StoreError
         where it is not complete, or where a file is missing or damaged.
         """
         folder = self.folder / key
-        if not self.is_complete(key, spec.n_steps, spec.frame_stride):
+        if not self.is_complete(key, n_steps, frame_stride):
             raise StoreError(
-                f"{folder}: expected {spec.n_steps} steps with frames every {spec.frame_stride} steps, "
+                f"{folder}: expected {n_steps} steps with frames every {frame_stride} steps, "
                 "got a shorter or coarser trajectory or none; run the suite file again to compute it"
             )
         checkpoint = _Checkpoint.load(folder)
         event = checkpoint.event
-        if event is not None and event.step > spec.n_steps:
+        if event is not None and event.step > n_steps:
             event = None
-        n_steps = spec.n_steps if event is None else event.step
+        if event is not None:
+            n_steps = event.step
         samples: list[Arrays] = []
         frames: list[Arrays] = []
         for name, first in checkpoint.pieces():
@@ -84,13 +86,14 @@ class TrajectoryStore:
             arrays = read_arrays(folder / name, checkpoint.files[name])
             samples.append(_rows(arrays, _SAMPLE_ARRAYS, arrays["steps"] <= n_steps))
             steps = arrays["frame_steps"]
-            on_stride = steps % spec.frame_stride == 0 if spec.frame_stride else np.zeros(len(steps), bool)
+            on_stride = steps % frame_stride == 0 if frame_stride else np.zeros(len(steps), bool)
             if event is not None:
                 on_stride = on_stride | (steps == event.step)
             frames.append(_rows(arrays, _FRAME_ARRAYS, on_stride & (steps <= n_steps)))
+        described = read_json(folder / "spec.json")
         return Trajectory(
-            structure=spec.structure,
-            timestep_fs=spec.timestep_fs,
+            structure=_structure(described["structure"]),
+            timestep_fs=described["spec"]["timestep_fs"],
             n_steps=n_steps,
             event=event,
             **{name: np.concatenate([part[name] for part in samples]) for name in _SAMPLE_ARRAYS},
@@ -308,6 +311,17 @@ def _describe(structure: Structure) -> dict[str, Any]:
     return {
         name: getattr(structure, name).tolist() for name in ("numbers", "positions", "cell", "pbc", "masses")
     }
+
+
+def _structure(described: dict[str, Any]) -> Structure:
+    """What `_describe` described."""
+    return Structure(
+        numbers=np.array(described["numbers"], dtype=np.int64),
+        positions=np.array(described["positions"], dtype=np.float64),
+        cell=np.array(described["cell"], dtype=np.float64),
+        pbc=np.array(described["pbc"], dtype=np.bool_),
+        masses=np.array(described["masses"], dtype=np.float64),
+    )
 
 
 def _json(value: dict[str, Any]) -> bytes:
