@@ -82,7 +82,8 @@ def _end_with_parent() -> None:
     """End this process and all it started when the parent is gone: its end of stdin closes."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):
+            pass
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -7,6 +7,7 @@ ends by itself when this process is gone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -116,10 +117,8 @@ def _status_in_words(code: int) -> str:
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
     """End the child and all that it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
     if child.stdin is not None:
         child.stdin.close()

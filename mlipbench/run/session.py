@@ -220,13 +220,16 @@ def _use_record(plan: Plan) -> IntendedUseRecord:
 
 
 def analyze(run: RunFolder) -> Results:
-    """Measure and judge a stored run again, computing nothing. What never was produced stays."""
+    """Measure and judge a stored run again, computing nothing. What never was produced stays.
+
+    The run folder is enough: neither the potential nor the files of the plan are looked for.
+    """
     plan = read_lock(run)
-    inputs = checked_inputs(plan)
+    references = {reference.name: reference for reference in run.results().references}
     with run.lock():
         for key, entry in plan.suites.items():
             if run.suite(key).produced():
                 run.suite(key).write_result(measure(run, plan, entry))
-        results = collect(run, plan, inputs.references)
+        results = collect(run, plan, references)
         run.write_results(results)
     return results

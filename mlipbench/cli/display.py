@@ -1,0 +1,84 @@
+"""What a run shows while it works: progress bars on a terminal, one line a task elsewhere."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mlipbench.core.result import Results, SuiteResult
+
+
+class RunDisplay:
+    """Implements `run.session.Display`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = Progress(
+            TextColumn("{task.fields[name]:<12}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> RunDisplay:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def begin(self, key: str, seconds: float | None) -> None:
+        """A task begins; `seconds` is the estimate."""
+        about = f"about {duration(seconds)}" if seconds else ""
+        self._tasks[key] = self._bars.add_task(about, total=1.0, name=key)
+        if not self._console.is_terminal:
+            self._console.print(f"{key}: started{', ' + about if about else ''}")
+
+    def progress(self, key: str, fraction: float, text: str) -> None:
+        """How far it is (a negative fraction: alive, no news)."""
+        if fraction >= 0:
+            self._bars.update(self._tasks[key], completed=fraction, description=text)
+
+    def end(self, key: str, result: SuiteResult | None) -> None:
+        """It is over."""
+        words = summary(result) if result else "done"
+        if key not in self._tasks:
+            self._tasks[key] = self._bars.add_task("", total=1.0, name=key)
+        self._bars.update(self._tasks[key], completed=1.0, description=words)
+        if not self._console.is_terminal:
+            self._console.print(f"{key}: {words}")
+
+
+def summary(result: SuiteResult) -> str:
+    """A suite's result in a line."""
+    if result.status != "complete":
+        return f"{result.status.upper()}: {result.reason.splitlines()[0] if result.reason else ''}"
+    counts: dict[str, int] = {}
+    for m in result.measurements:
+        if m.verdict is not None and m.required:
+            counts[m.verdict.value] = counts.get(m.verdict.value, 0) + 1
+    judged = ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    return f"required criteria: {judged}" if judged else "no required criteria"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def print_results(console: Console, results: Results) -> None:
+    """The checklist and the verdict, as text."""
+    width = max(len(entry.item) for entry in results.checklist)
+    for entry in results.checklist:
+        console.print(f"  {entry.number}  {entry.item:<{width}}  {entry.status}")
+    console.print(f"{results.verdict}: {results.sentence}")

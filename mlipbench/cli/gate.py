@@ -1,0 +1,22 @@
+"""mlipbench gate."""
+
+from __future__ import annotations
+
+import datetime
+
+import typer
+
+from mlipbench.cli.arguments import RunArgument, console, stored_run
+from mlipbench.cli.display import print_results
+from mlipbench.run.gate import rejudge
+
+
+def gate(folder: RunArgument) -> None:
+    """Say whether a stored run passes, with the waivers that are in force today; set the exit code."""
+    results = rejudge(stored_run(folder).results(), datetime.date.today())
+    out = console()
+    print_results(out, results)
+    for waiver in results.waivers:
+        state = "in force" if waiver.expires >= datetime.date.today() else "EXPIRED"
+        out.print(f"waiver {state}: {waiver.criterion} until {waiver.expires}: {waiver.reason}")
+    raise typer.Exit(results.exit_code)
