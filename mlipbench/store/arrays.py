@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlipbench.core.errors import StoreError
+from mlipbench.store.layout import write_bytes
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -20,7 +20,7 @@ def write_arrays(path: Path, arrays: Arrays) -> str:
     buffer = io.BytesIO()
     np.savez(buffer, **{name: arrays[name] for name in sorted(arrays)})  # type: ignore[arg-type]
     content = buffer.getvalue()
-    replace_file(path, content)
+    write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -36,18 +36,3 @@ def read_arrays(path: Path, sha256: str) -> Arrays:
         raise StoreError(f"{path}: damaged: expected sha256 {sha256}, got {found}; {advice}")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a file in place such that a reader, also after a crash, sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -25,8 +25,8 @@ import numpy as np
 from mlipbench.core.errors import StoreError
 from mlipbench.core.structure import Structure
 from mlipbench.core.trajectory import Event, Trajectory, TrajectorySpec
-from mlipbench.store.arrays import Arrays, read_arrays, replace_file, write_arrays
-from mlipbench.store.layout import read_json
+from mlipbench.store.arrays import Arrays, read_arrays, write_arrays
+from mlipbench.store.layout import read_json, write_bytes
 
 _SCHEMA = 1
 _FRAME_ARRAYS = ("frame_steps", "positions", "velocities", "cells")
@@ -90,10 +90,10 @@ class TrajectoryStore:
             if event is not None:
                 on_stride = on_stride | (steps == event.step)
             frames.append(_rows(arrays, _FRAME_ARRAYS, on_stride & (steps <= n_steps)))
-        described = read_json(folder / "spec.json")
+        structure, timestep_fs = _read_spec(folder)
         return Trajectory(
-            structure=_structure(described["structure"]),
-            timestep_fs=described["spec"]["timestep_fs"],
+            structure=structure,
+            timestep_fs=timestep_fs,
             n_steps=n_steps,
             event=event,
             **{name: np.concatenate([part[name] for part in samples]) for name in _SAMPLE_ARRAYS},
@@ -109,7 +109,7 @@ class TrajectorySink:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "spec.json").exists():
             described = {"spec": spec.describe(), "structure": _describe(spec.structure)}
-            replace_file(folder / "spec.json", _json(described))
+            write_bytes(folder / "spec.json", _json(described))
         self._checkpoint = (
             _Checkpoint.load(folder) if (folder / "checkpoint.json").exists() else _Checkpoint.new(folder)
         )
@@ -245,7 +245,7 @@ class _Checkpoint:
             "files": self.files,
             "event": None if self.event is None else asdict(self.event),
         }
-        replace_file(self._folder / "checkpoint.json", _json(content))
+        write_bytes(self._folder / "checkpoint.json", _json(content))
 
     def fits(self, frame_stride: int) -> bool:
         """Whether frames every `frame_stride` steps are among those kept."""
@@ -313,15 +313,26 @@ def _describe(structure: Structure) -> dict[str, Any]:
     }
 
 
-def _structure(described: dict[str, Any]) -> Structure:
-    """What `_describe` described."""
-    return Structure(
-        numbers=np.array(described["numbers"], dtype=np.int64),
-        positions=np.array(described["positions"], dtype=np.float64),
-        cell=np.array(described["cell"], dtype=np.float64),
-        pbc=np.array(described["pbc"], dtype=np.bool_),
-        masses=np.array(described["masses"], dtype=np.float64),
-    )
+def _read_spec(folder: Path) -> tuple[Structure, float]:
+    """Structure and time step (fs) on record; the structure is held against its hash."""
+    path = folder / "spec.json"
+    content = read_json(path)
+    try:
+        described, spec = content["structure"], content["spec"]
+        structure = Structure(
+            numbers=np.array(described["numbers"], dtype=np.int64),
+            positions=np.array(described["positions"], dtype=np.float64),
+            cell=np.array(described["cell"], dtype=np.float64),
+            pbc=np.array(described["pbc"], dtype=np.bool_),
+            masses=np.array(described["masses"], dtype=np.float64),
+        )
+        if structure.hash != spec["structure"]:
+            raise ValueError(f"expected a structure with sha256 {spec['structure']}, got {structure.hash}")
+        return structure, float(spec["timestep_fs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path}: damaged: {error}; delete the folder {folder} and run again, it will be computed anew"
+        ) from error
 
 
 def _json(value: dict[str, Any]) -> bytes:

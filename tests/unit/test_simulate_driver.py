@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +40,7 @@ def spec(ensemble=None, n_steps=110, seed=1, **kwargs):
 def run(folder, specs, potential=None, among=(), chunk_steps=CHUNK, progress=None):
     store = TrajectoryStore(folder)
     simulate(potential or lennard_jones_argon(), "p", merge(specs, among, "p"), store, progress, chunk_steps)
-    return [store.read(s.key("p"), s) for s in specs]
+    return [store.read(s.key("p"), s.n_steps, s.frame_stride) for s in specs]
 
 
 def files(folder):
@@ -109,12 +110,10 @@ def test_killed_and_resumed_is_undisturbed(tmp_path, ensemble, lives):
 @pytest.mark.parametrize("writes", range(1, 26, 3))
 def test_killed_while_writing(tmp_path, monkeypatch, writes):
     """Killed at any file written, also between the commits of two replicas, with debris left."""
-    import mlipbench.store.arrays as arrays
-
     specs = [spec(Langevin(80.0)), spec(Langevin(80.0), seed=2)]
     among = [replace(specs[0], start=replace(specs[0], n_steps=50))]
     run(tmp_path / "whole", specs, among=among)
-    real, left = arrays.os.fsync, writes
+    real, left = os.fsync, writes
 
     def fsync(descriptor):
         nonlocal left
@@ -124,7 +123,7 @@ def test_killed_while_writing(tmp_path, monkeypatch, writes):
         real(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(arrays.os, "fsync", fsync)
+        patch.setattr(os, "fsync", fsync)
         with pytest.raises(Killed):
             run(tmp_path / "broken", specs, among=among)
     run(tmp_path / "broken", specs, among=among)
@@ -199,7 +198,10 @@ def test_an_event_ends_one_replica_and_keeps_its_last_frame(tmp_path):
     assert sound.event is None
     assert np.array_equal(sound.positions, alone.positions)
     shorter = replace(specs[0], n_steps=broken.event.step - 1)
-    assert TrajectoryStore(tmp_path / "a").read(shorter.key("p"), shorter).event is None
+    assert (
+        TrajectoryStore(tmp_path / "a").read(shorter.key("p"), shorter.n_steps, shorter.frame_stride).event
+        is None
+    )
 
 
 def spoiled_with(number, where):
@@ -270,7 +272,11 @@ def test_wrong_shapes_are_the_potentials_fault(tmp_path):
 
 def test_progress_rises_to_one(tmp_path):
     seen = []
-    run(tmp_path, [spec(), spec(start=spec(Langevin(80.0)))], progress=lambda done, text: seen.append((done, text)))
+    run(
+        tmp_path,
+        [spec(), spec(start=spec(Langevin(80.0)))],
+        progress=lambda done, text: seen.append((done, text)),
+    )
     fractions = [done for done, _ in seen]
     assert fractions == sorted(fractions)
     assert (fractions[0], fractions[-1]) == (0.0, 1.0)
@@ -292,7 +298,10 @@ class Tether(Potential):
         from mlipbench.core.potential import Evaluation
 
         return [
-            Evaluation(0.05 * float(np.sum((s.positions - ARGON.positions) ** 2)), 0.1 * (ARGON.positions - s.positions))
+            Evaluation(
+                0.05 * float(np.sum((s.positions - ARGON.positions) ** 2)),
+                0.1 * (ARGON.positions - s.positions),
+            )
             for s in structures
         ]
 
