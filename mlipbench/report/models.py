@@ -1,0 +1,122 @@
+"""View models: what the templates print, already in words. Built by `report.view`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlipbench.core.figure import Figure, StructurePicture, Table
+from mlipbench.core.result import Results
+from mlipbench.report.facts import Row
+from mlipbench.report.words import Badge
+
+
+@dataclass(frozen=True)
+class MeasurementView:
+    """One number of a suite's section."""
+
+    id: str
+    anchor: str
+    label: str  # "Force MAE"
+    condition: str  # "300 K"
+    suite_title: str
+    measured: bool
+    value: str  # "34.2 ± 0.8 meV/Å"
+    samples: str
+    method: str
+    note: str
+    limit: str
+    source: str
+    demands: list[str]  # evidence a PASS asks for
+    grades: list[str]
+    changed_limit: str  # "Loosened by the suite file: ..."
+    loosened: bool
+    required: bool
+    level: str
+    verdict: Badge
+    reason: str
+
+    @property
+    def full_label(self) -> str:
+        """Label with its condition."""
+        return f"{self.label} ({self.condition})" if self.condition else self.label
+
+
+@dataclass(frozen=True)
+class SuiteView:
+    """One section: a suite, or the contract check."""
+
+    key: str
+    anchor: str
+    title: str
+    name: str  # "nve, version 1"
+    status: Badge
+    complete: bool  # whether it came to its end, with numbers
+    gates: bool  # whether an error of the suite decides the verdict
+    summary: str
+    reason: str
+    traceback: str
+    asked: list[Row]
+    required: list[MeasurementView]
+    advisory: list[MeasurementView]
+    information: list[MeasurementView]
+    figures: list[Figure | StructurePicture]
+    tables: list[Table]
+    notes: list[str]
+    method: str
+
+    @property
+    def judged(self) -> list[MeasurementView]:
+        """Numbers that have a criterion, required ones first."""
+        return self.required + self.advisory
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """One of the nine checklist items."""
+
+    number: int
+    item: str
+    status: Badge
+    reason: str
+    limit: str
+    measurements: list[MeasurementView]
+
+
+@dataclass(frozen=True)
+class WaiverView:
+    """A waiver and what it did in this run."""
+
+    criterion: str
+    reason: str
+    expires: str  # ISO date
+    effect: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader should know first, with a link to its place."""
+
+    badge: Badge
+    where: str
+    anchor: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All of a report."""
+
+    results: Results
+    verdict: Badge
+    exit_meaning: str
+    use: list[Row]
+    notices: list[Row]
+    waivers: list[WaiverView]
+    checklist: list[ItemView]
+    decisive: list[Finding]
+    advisory: list[Finding]
+    suites: list[SuiteView]
+    provenance: list[Row]
+    timings: list[Row]
+    seconds: dict[str, float]  # suite key -> wall time
+    plan: str
