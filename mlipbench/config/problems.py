@@ -38,7 +38,8 @@ class Problem:
         sides += [f"got {self.got}"] if self.got else []
         if sides:
             text += f" ({', '.join(sides)})"
-        return f"{text}; {self.hint}" if self.hint else text
+        text += f"; {self.hint}" if self.hint else ""
+        return " ".join(text.splitlines())  # one line, whatever the file holds
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

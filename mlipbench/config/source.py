@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -120,7 +121,13 @@ def _position(before: str) -> Place:
 
 def _compose(name: str, text: str) -> Node | None:
     try:
-        node: Node | None = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ReusedAnchorWarning)
+            node: Node | None = YAML(typ="safe", pure=True).compose(text)
+    except ReusedAnchorWarning as error:
+        *_, (line, col) = re.findall(r"line (\d+), column (\d+)", str(error)) or [("1", "1")]
+        place = (int(line), int(col))
+        raise _error(name, place, "an anchor of that name exists already", hint="rename it") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -164,7 +171,7 @@ def _too_deep(text: str) -> Place:
     for event in YAML(typ="safe", pure=True).parse(text):
         kind = type(event).__name__
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
-        if depth > MAX_DEPTH + 2:  # stream and document count too
+        if depth > MAX_DEPTH + 3:  # stream, document and the mapping at the top count too
             return event.start_mark.line + 1, event.start_mark.column + 1
     return 1, 1
 

@@ -18,6 +18,14 @@ from mlipbench.core.errors import DataError
 from mlipbench.data.parsing import parsing, read_text
 
 _PROPERTIES = re.compile(r"""(?:^|\s)Properties\s*=\s*["']?([^\s"']+)""")
+# ASE's reader insists on nine numbers under these two names, and only these.
+_VOIGT = re.compile(r"""(?<!\S)(stress|virial)\s*=\s*["']\s*((?:[^\s"']+\s+){5}[^\s"']+)\s*["']""")
+
+
+def _full(found: re.Match[str]) -> str:
+    """Six numbers xx yy zz yz xz xy as a 3x3 matrix."""
+    xx, yy, zz, yz, xz, xy = found.group(2).split()
+    return f'{found.group(1)}="{xx} {xy} {xz} {xy} {yy} {yz} {xz} {yz} {zz}"'
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,8 @@ class Block:
         """The frame as ASE reads it. Raises DataError."""
         self._check_columns()
         with parsing(self.where(), "extended XYZ"):
-            text = io.StringIO("\n".join(self.lines) + "\n")
+            count, comment, *atoms = self.lines
+            text = io.StringIO("\n".join([count, _VOIGT.sub(_full, comment), *atoms, ""]))
             return next(iread(text, index=0, format="extxyz"))
 
     def _check_columns(self) -> None:

@@ -96,6 +96,7 @@ PATHS += ["potential.use", "potential.files", "intended_use.elements", "referenc
 @given(st.sampled_from(PATHS), VALUES)
 @example("potential.files", ["\0", "~nobody/x", "//", "a" * 5000])
 @example("suites.parity", {"\U0001f600": 1})
+@example("potential", {"\n": None})
 @example("seed", 10**30)
 @example("seed", -1)
 @example("references", "~nobody/x")

@@ -561,7 +561,11 @@ UNREADABLE = {
         "1:1: not UTF-8 text (expected UTF-8, got byte 0xff); save the file as UTF-8",
     ),
     "binary": (b"a: \x00\n", "1:4: not a text file (expected printable text, got character U+0000)"),
-    "deep": (b"a: " + b"[" * 1500, "1:43: nested too deeply (expected at most 40 levels)"),
+    "deep": (b"a: " + b"[" * 1500, "1:44: nested too deeply (expected at most 40 levels)"),
+    "anchor twice": (
+        b"a: &a 1\nb: &a 2\n",
+        "2:4: an anchor of that name exists already; rename it",
+    ),
     "alias in itself": (b"a: &a [1, *a]\n", "1:4: an alias that holds itself"),
     "alias bomb": (
         b"a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
