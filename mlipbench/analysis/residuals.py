@@ -43,7 +43,7 @@ class Shape:
     slope_error: float
     bow: float  # curvature: residual at two sigma off the centre that the square explains, in RMSE
     bow_t: float  # its size in standard errors
-    fan: float  # spread of residuals in the outer fifth of references over that in the inner fifth
+    fan: float  # mean absolute residual in the outer fifth of references over that in the inner fifth
     fan_t: float
     words: tuple[str, ...]
 
@@ -64,7 +64,8 @@ def shape(reference: FloatArray, errors: FloatArray, clusters: IntArray) -> Shap
     size = np.column_stack([np.ones_like(z), np.abs(z)])
     growth, growth_error = _regress(size, np.abs(residual), clusters)
     inner, outer = np.quantile(np.abs(z), [0.2, 0.8])
-    fan = robust_sigma(residual[np.abs(z) >= outer]) / max(robust_sigma(residual[np.abs(z) <= inner]), 1e-300)
+    spread = [float(np.mean(np.abs(residual[inside]))) for inside in (np.abs(z) >= outer, np.abs(z) <= inner)]
+    fan = spread[0] / max(spread[1], 1e-300)
     bow, bow_t = 3 * float(coefficients[2]) / rmse, float(coefficients[2] / max(stderr[2], 1e-300))
     fan_t = float(growth[1] / max(growth_error[1], 1e-300))
     tilted = abs(slope - 1) > max(STRONG * slope_error, 0.02)

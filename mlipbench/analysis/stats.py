@@ -1,9 +1,10 @@
 """Averages of correlated series and of frames, with honest error bars.
 
 Time averages: the samples of a trajectory are correlated, so N of them are worth N / (2 tau) independent
-ones; tau by the Gamma method (U. Wolff, Comput. Phys. Commun. 156, 143 (2004)); the error is the larger of that
-and of 16 block means. Blocking at all lengths: Flyvbjerg, Petersen, J. Chem. Phys. 91, 461 (1989). Equilibration: Chodera, J. Chem.
-Theory Comput. 12, 1799 (2016). Frames: bootstrap over clusters (trajectories), never over components.
+ones; tau by the Gamma method (U. Wolff, Comput. Phys. Commun. 156, 143 (2004)); the error is the larger of
+that and of 16 block means. Blocking at all lengths: Flyvbjerg, Petersen, J. Chem. Phys. 91, 461 (1989).
+Equilibration: Chodera, J. Chem. Theory Comput. 12, 1799 (2016).
+Frames: bootstrap over clusters (trajectories), never over components.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from ase.data import chemical_symbols
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from mlipbench.api import (
@@ -27,7 +28,6 @@ from mlipbench.api import (
     stats,
 )
 from mlipbench_suites import parity_pictures, parity_tables
-from mlipbench_suites.elements import SYMBOLS
 from mlipbench_suites.parity_numbers import Answers, Summaries, summarise, systematic
 
 
@@ -187,9 +187,9 @@ def _atoms(p: ParityParams, frames: list[Structure]) -> list[Structure]:
         return []
     atoms = []
     for z in sorted({int(z) for s in frames for z in np.unique(s.numbers)}):
-        if SYMBOLS[z] not in (p.isolated_atom_energies_eV or {}):
+        if chemical_symbols[z] not in (p.isolated_atom_energies_eV or {}):
             raise InputError(
-                f"energy_reference isolated_atoms needs isolated_atom_energies_eV of {SYMBOLS[z]}: "
+                f"energy_reference isolated_atoms needs isolated_atom_energies_eV of {chemical_symbols[z]}: "
                 "give it in eV at the labels' level of theory, or choose fitted or as_is"
             )
         example = next(s for s in frames if z in s.numbers)
@@ -204,7 +204,7 @@ def _isolated(p: ParityParams, data: Data) -> dict[int, tuple[float, float]] | N
     if p.energy_reference != "isolated_atoms" or p.isolated_atom_energies_eV is None:
         return None
     pairs = zip(data.array("isolated_numbers"), data.array("isolated_energies"), strict=True)
-    return {int(z): (p.isolated_atom_energies_eV[SYMBOLS[int(z)]], float(e)) for z, e in pairs}
+    return {int(z): (p.isolated_atom_energies_eV[chemical_symbols[int(z)]], float(e)) for z, e in pairs}
 
 
 def _or_nan(value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
@@ -312,7 +312,7 @@ def _stresses(s: Summaries, answers: Answers, asked: bool) -> list[Measurement]:
 def _zero(p: ParityParams, align: parity.Alignment, s: Summaries) -> list[str]:
     if p.energy_reference == "as_is" or s.energy is None or s.energy_as_is is None:
         return []
-    offsets = ", ".join(f"{SYMBOLS[z]} {c:+.6g} eV" for z, c in align.offsets.items())
+    offsets = ", ".join(f"{chemical_symbols[z]} {c:+.6g} eV" for z, c in align.offsets.items())
     return [
         f"The zero of the energy was set by {p.energy_reference.replace('_', ' ')}: taken off the "
         f"predictions {offsets} per atom. As it is the error is {1000 * s.energy_as_is.mae.value:.5g} "

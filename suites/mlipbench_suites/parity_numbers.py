@@ -186,8 +186,8 @@ def systematic(
                     n_eff=share.n_eff,
                     evidence=answers.evidence,
                     method=method,
-                    note="0 or below: random as far as the model sees; near 1: the same wrong answer whenever "
-                    "the same corner is visited, which accumulates along a trajectory",
+                    note="0 or below: random as far as the model sees; near 1: the same wrong answer "
+                    "whenever the same corner is visited, which accumulates along a trajectory",
                 )
             )
     return found, tables
@@ -210,8 +210,8 @@ def _force_basis(answers: Answers) -> np.ndarray:
 def _binned_table(what: str, errors: np.ndarray, answers: Answers) -> Table:
     rows: list[list[str | float | int | None]] = []
     for name, column in zip(answers.features.names, answers.features.values.T, strict=True):
-        for b in structured.binned(column, errors, answers.clusters, 5):
-            rows.append([name, b.centre, b.mean, b.stderr, b.n])
+        bins = structured.binned(column, errors, answers.clusters, 5)
+        rows.extend([name, b.centre, b.mean, b.stderr, b.n] for b in bins)
     return Table(
         id="parity-energy-structure",
         caption=f"Mean signed {what} in bins of what describes a frame. A sound potential shows no trend; a "
@@ -233,8 +233,8 @@ def _pair_table(answers: Answers, errors: np.ndarray) -> Table:
     bins = structured.binned(r, 1000 * y, c, 8)
     return Table(
         id="parity-pair-error",
-        caption="Force error along the line between two atoms, by their distance; positive pushes them apart, "
-        "like too high a pressure. A sound potential shows zero within the errors.",
+        caption="Force error along the line between two atoms, by their distance; positive pushes them "
+        "apart, like too high a pressure. A sound potential shows zero within the errors.",
         columns=["distance (A)", "mean signed error (meV/A)", "standard error", "pairs"],
         rows=[[b.centre, b.mean, b.stderr, b.n] for b in bins],
     )

@@ -47,9 +47,9 @@ def figures(answers: Answers, align: parity.Alignment) -> list[Figure]:
         ),
         Figure(
             id="parity-residuals",
-            caption="Distribution of the errors, with the Gaussian of the same robust width. A sound potential "
-            "has a narrow histogram about zero; pooled force errors look heavier than a Gaussian even then, "
-            "because they mix small and large forces.",
+            caption="Distribution of the errors, with the Gaussian of the same robust width. A sound "
+            "potential has a narrow histogram about zero; pooled force errors look heavier than a "
+            "Gaussian even then, because they mix small and large forces.",
             alt="Histograms of the errors with a Gaussian of the same width.",
             panels=residuals,
         ),
@@ -157,9 +157,9 @@ def worst(answers: Answers, k: int) -> list[StructurePicture]:
             picture(
                 f"parity-worst-{rank + 1}",
                 answers.structure_of(int(frame)),
-                f"Frame {where}: force errors as arrows, largest {size[atom]:.4g} meV/A on atom {atom} (marked). "
-                "In a sound potential the arrows of the worst frame are not much longer than those of others "
-                "and point nowhere in particular.",
+                f"Frame {where}: force errors as arrows, largest {size[atom]:.4g} meV/A on atom {atom} "
+                "(marked). In a sound potential the arrows of the worst frame are not much longer than those "
+                "of others and point nowhere in particular.",
                 f"Force errors on the atoms of frame {where}.",
                 arrows=errors,
                 arrow_unit="meV/A",

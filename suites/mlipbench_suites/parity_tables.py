@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from mlipbench.api import Table, parity, residuals
-from mlipbench_suites.elements import SYMBOLS
 from mlipbench_suites.parity_numbers import Answers
 
 HEAVY_KURTOSIS = 3.0
 HEAVY_SHARE = 1e-3
 FEWEST_IN_A_BIN = 100
+ZERO_BY_SYMMETRY = 1e-4  # eV/A
 
 Rows = list[list[str | float | int | None]]
 
@@ -47,8 +48,8 @@ def _quantiles(answers: Answers, align: parity.Alignment) -> Table:
         rows.append(_row("stress component (eV/A^3)", wrong.reshape(-1)))
     return Table(
         id="parity-quantiles",
-        caption="Distribution of the absolute errors. Angles count atoms whose labelled force exceeds a tenth "
-        "of the r.m.s. force. In a sound potential the 99 % quantile is a few times the mean.",
+        caption="Distribution of the absolute errors. Angles count atoms whose labelled force exceeds a "
+        "tenth of the r.m.s. force. In a sound potential the 99 % quantile is a few times the mean.",
         columns=COLUMNS,
         rows=rows,
     )
@@ -57,7 +58,7 @@ def _quantiles(answers: Answers, align: parity.Alignment) -> Table:
 def _groups(answers: Answers, align: parity.Alignment) -> Table:
     labels, errors = answers.labels, 1000 * answers.force_errors
     rows: Rows = [
-        _row(f"species {SYMBOLS[int(z)]}", errors[labels.numbers == z].reshape(-1))
+        _row(f"species {chemical_symbols[int(z)]}", errors[labels.numbers == z].reshape(-1))
         for z in np.unique(labels.numbers)
     ]
     types = np.array(answers.config_types)
@@ -77,17 +78,30 @@ def _groups(answers: Answers, align: parity.Alignment) -> Table:
     )
 
 
+def _free(labels: parity.Labels) -> np.ndarray:
+    """Components (n_atoms, 3) that are known and that symmetry does not hold at zero.
+
+    In undisturbed crystals label and answer are both zero; as residuals they would say that the rest of
+    the errors is heavy-tailed.
+    """
+    size = np.maximum(np.abs(labels.forces), np.abs(labels.forces_predicted))
+    return np.asarray(np.isfinite(size) & (size > ZERO_BY_SYMMETRY))
+
+
 def _bins(answers: Answers) -> list[tuple[str, np.ndarray]]:
     """Force error components (meV/A) of each bin of species and magnitude that is large enough."""
     labels = answers.labels
     index, edges = parity.magnitude_bins(labels.forces)
+    free = _free(labels)
     found = []
     for z in np.unique(labels.numbers):
         for k in range(len(edges) - 1):
-            errors = answers.force_errors[(labels.numbers == z) & (index == k)].reshape(-1)
-            errors = 1000 * errors[np.isfinite(errors)]
+            inside = (labels.numbers == z) & (index == k)
+            errors = 1000 * answers.force_errors[inside][free[inside]]
             if len(errors) >= FEWEST_IN_A_BIN:
-                found.append((f"{SYMBOLS[int(z)]}, |F| {edges[k]:.3g} to {edges[k + 1]:.3g} eV/A", errors))
+                found.append(
+                    (f"{chemical_symbols[int(z)]}, |F| {edges[k]:.3g} to {edges[k + 1]:.3g} eV/A", errors)
+                )
     return found
 
 
@@ -98,8 +112,9 @@ def _tails(answers: Answers) -> Table:
         rows.append([name, t.n, t.sigma, t.excess_kurtosis, t.kurtosis_error, t.beyond_five])
     return Table(
         id="parity-tails",
-        caption="Tails of the force errors within bins of species and magnitude (pooled errors mix scales and "
-        "always look heavy). A Gaussian has excess kurtosis 0 and a share of 6e-7 beyond five robust sigma.",
+        caption="Tails of the force errors within bins of species and magnitude (pooled errors mix scales "
+        "and always look heavy). A Gaussian has excess kurtosis 0 and a share of 6e-7 beyond five robust "
+        "sigma.",
         columns=["bin", "n", "robust sigma (meV/A)", "excess kurtosis", "its error", "beyond 5 sigma"],
         rows=rows,
     )
@@ -151,7 +166,7 @@ def words(answers: Answers, align: parity.Alignment) -> list[str]:
         groups = [(f"config_type {t}", np.flatnonzero(types[known] == t)) for t in sorted(set(types)) if t]
         found += _cluster_words("Energies", 1000 * align.errors[known], groups, "meV/atom")
     errors = answers.force_errors.reshape(-1)
-    good = np.isfinite(errors)
+    good = _free(labels).reshape(-1)
     if good.sum() >= FEWEST_IN_A_BIN:
         owner = np.repeat(answers.atom_clusters, 3)
         shape = residuals.shape(labels.forces.reshape(-1)[good], errors[good], owner[good])
@@ -160,7 +175,7 @@ def words(answers: Answers, align: parity.Alignment) -> list[str]:
         atom = np.flatnonzero(np.isfinite(size))
         groups = [
             *(
-                (f"species {SYMBOLS[int(z)]}", np.flatnonzero(labels.numbers[atom] == z))
+                (f"species {chemical_symbols[int(z)]}", np.flatnonzero(labels.numbers[atom] == z))
                 for z in _unique(labels)
             ),
             *(
@@ -199,6 +214,6 @@ def _tail_words(answers: Answers) -> list[str]:
     if not heavy:
         return []
     return [
-        f"Heavy tails in {len(heavy)} bin(s): {'; '.join(heavy[:4])}; a few environments are far worse than the "
-        "rest: label the worst frames and train on them."
+        f"Heavy tails in {len(heavy)} bin(s): {'; '.join(heavy[:4])}; a few environments are far worse than "
+        "the rest: label the worst frames and train on them."
     ]

@@ -1,0 +1,6 @@
+"""Makes `fakes` importable from the tests of suites."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,93 @@
+"""Inputs, Context and Data in memory, for tests of suites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlipbench.core.suite import IntendedUse
+from mlipbench.simulate.driver import simulate
+from mlipbench.simulate.requests import merge
+from mlipbench.store.trajectories import TrajectoryStore
+
+
+@dataclass
+class Fake:
+    """All three contracts in one; `labelled` maps a reference's name to its frames."""
+
+    start: object = None
+    labelled: dict = field(default_factory=dict)
+    potential: object = None
+    folder: object = None
+    seed: int = 1
+    use: IntendedUse = field(default_factory=lambda: IntendedUse(300.0))
+    theories: dict = field(default_factory=dict)
+    arrays: dict = field(default_factory=dict)
+    specs: dict = field(default_factory=dict)
+    given: dict = field(default_factory=dict)  # label -> Trajectory, instead of computed ones
+
+    @property
+    def intended_use(self):
+        return self.use
+
+    @property
+    def properties(self):
+        return self.potential.capabilities.properties
+
+    def structure(self, ref):
+        return self.start
+
+    def frames(self, ref):
+        return self.labelled[ref.reference]
+
+    def level_of_theory(self, ref):
+        return self.theories.get(ref.reference, "")
+
+    def evaluate(self, structures, properties):
+        return self.potential.evaluate(list(structures), properties)
+
+    def run_trajectories(self):
+        self.store = TrajectoryStore(self.folder)
+        key = self.potential.identity.key
+        wanted = list(self.specs.values())
+        simulate(self.potential, key, merge(wanted, wanted, key), self.store)
+
+    def save(self, name, array):
+        self.arrays[name] = np.asarray(array)
+
+    def array(self, name):
+        return self.arrays[name]
+
+    def has(self, name):
+        return name in self.arrays
+
+    def trajectory(self, label):
+        if label in self.given:
+            return self.given[label]
+        spec = self.specs[label]
+        return self.store.read(spec.key(self.potential.identity.key), spec.n_steps, spec.frame_stride)
+
+
+def run(suite_class, fake, **params):
+    """Outcome of a suite on a fake, and its measurements by key."""
+    suite = suite_class()
+    asked = suite_class.Params(**params)
+    suite.structures(asked, fake)
+    fake.specs = suite.trajectories(asked, fake)
+    if not fake.given:
+        suite.produce(asked, fake)
+    outcome = suite.measure(asked, fake)
+    return outcome, {m.key: m for m in outcome.measurements}
+
+
+def verdicts(suite_class, outcome):
+    """Measurement key -> verdict, for all that a criterion judges."""
+    from mlipbench.core.judge import judge
+
+    found = {}
+    for criterion in suite_class.criteria:
+        family = [m for m in outcome.measurements if m.name == criterion.name]
+        for m, judgement in zip(family, judge(family, criterion), strict=True):
+            found[m.key] = judgement.verdict.value
+    return found
