@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from ase.build import bulk, molecule
 from fakes import Fake, run, verdicts
-from mlipbench_suites.nve import NveDrift
 
 from mlipbench.core.structure import Structure
 from mlipbench.core.suite import IntendedUse
@@ -14,6 +13,7 @@ from mlipbench.core.trajectory import Event, Trajectory
 from mlipbench.core.units import BOLTZMANN
 from mlipbench.potentials import faulty
 from mlipbench.potentials.analytic import lennard_jones_argon, stillinger_weber_silicon
+from mlipbench_suites.nve import NveDrift
 
 SILICON = Structure.from_ase(bulk("Si", cubic=True, a=5.43) * (2, 2, 2))
 STRUCTURE = {"crystal": "diamond", "symbol": "Si"}

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from fakes import Fake, run, verdicts
-from mlipbench_suites.parity import Parity
 
 from mlipbench.core.errors import InputError
 from mlipbench.core.potential import Capabilities, Evaluation, Identity, Potential
 from mlipbench.core.structure import LabelledFrame, Structure
 from mlipbench.potentials.analytic import stillinger_weber_silicon
+from mlipbench_suites.parity import Parity
 
 N_TRAJECTORIES, N_EACH = 20, 3
 
@@ -175,7 +175,14 @@ def tails(frame, rng):
 
 @pytest.mark.parametrize(
     ("error", "word"),
-    [(fan, "fanning"), (bow, "bowing"), (soft, "too soft"), (island, "cluster of 6"), (odd_kind, "config_type hot"), (tails, "Heavy tails")],
+    [
+        (fan, "fanning"),
+        (bow, "bowing"),
+        (soft, "too soft"),
+        (island, "cluster of 6"),
+        (odd_kind, "config_type hot"),
+        (tails, "Heavy tails"),
+    ],
 )  # fmt: skip
 def test_planted_shapes_are_named(error, word):
     outcome, _ = judge_planted(error)
