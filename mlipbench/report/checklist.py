@@ -12,7 +12,7 @@ def render_checklist(run: RunView) -> str:
     lines = [
         f"# {_escape(results.title)}",
         "",
-        f"**{run.verdict.mark} {run.verdict.word}.** {_escape(results.sentence)} "
+        f"**{run.verdict.mark} {run.headline}.** {_escape(results.sentence)} "
         f"(exit code {results.exit_code}: {run.exit_meaning})",
         "",
         f"- Potential: {_escape(results.potential.name)}, key `{results.potential.key[:16]}`, {identity}",

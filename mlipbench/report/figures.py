@@ -28,7 +28,7 @@ from mlipbench.report.numbers import pretty_text, superscript
 from mlipbench.report.palette import STAND_IN, Style, styles
 
 MOST_POINTS = 1500  # more single points than this are drawn as shading
-COLUMNS = 700  # a longer line is drawn by its lowest and highest point in each of so many columns
+COLUMNS = 450  # a longer line is drawn by its lowest and highest point in each of so many columns
 
 _INK, _GRID = STAND_IN["fig-ink"], STAND_IN["fig-grid"]
 _SETTINGS: dict[Any, Any] = {
@@ -280,5 +280,5 @@ def embed(svg: str, prefix: str, title: str, description: str) -> str:
 
 
 def _shortened(path: re.Match[str]) -> str:
-    """Path data in one line with hundredths of a point, which no screen resolves."""
+    """Path data in one line, cut to hundredths of a point, which no screen resolves."""
     return re.sub(r"(\.\d\d)\d+", r"\1", " ".join(path[0].split()))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mlipbench.core.figure import Figure, StructurePicture, Table
 from mlipbench.core.result import Results
+from mlipbench.report import words
 from mlipbench.report.facts import Row
 from mlipbench.report.words import Badge
 
@@ -120,3 +121,11 @@ class RunView:
     timings: list[Row]
     seconds: dict[str, float]  # suite key -> wall time
     plan: str
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a word; a PASS of a part of the checklist is not called more than that."""
+        settled = (words.PASS, words.NOT_APPLICABLE, words.WAIVED)
+        if self.verdict is words.PASS and any(item.status not in settled for item in self.checklist):
+            return "Pass, as far as measured"
+        return self.verdict.word

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import report_runs
 
+from mlipbench.core.criterion import Verdict
 from mlipbench.core.errors import StoreError
 from mlipbench.report.write import write_report
 
@@ -148,6 +149,16 @@ def test_first_screen_says_what_matters(runs: dict[str, Path]) -> None:
         "standard, seed 1",
     ):
         assert words in first, words
+
+
+def test_partial_pass_is_not_called_more(runs: dict[str, Path], tmp_path: Path) -> None:
+    assert "Pass, as far as measured Every required" in pages(runs, "passing").words
+    suites = [report_runs.contract()]
+    record = report_runs.results("passing", suites)
+    settled = [e.model_copy(update={"status": Verdict.PASS}) for e in record.checklist]
+    report_runs.write(tmp_path, record.model_copy(update={"checklist": settled}), suites)
+    write_report(tmp_path)
+    assert "as far as measured" not in pages({"x": tmp_path}, "x").words
 
 
 def test_checklist_and_reasons(runs: dict[str, Path]) -> None:
