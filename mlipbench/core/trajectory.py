@@ -48,8 +48,9 @@ Ensemble = Union[NVE, Langevin, VelocityRescaling]
 
 @dataclass(frozen=True)
 class MaxwellBoltzmann:
-    """Initial velocities at T; centre-of-mass momentum removed (and angular, where not periodic),
-    then scaled so that the kinetic temperature is T exactly when `exact`."""
+    """Initial velocities at T; centre-of-mass momentum removed (and angular, where not periodic)
+    when the trajectory has `fix_com`, then scaled so that the kinetic temperature is T exactly when
+    `exact`."""
 
     temperature_K: float
     exact: bool = False

@@ -15,9 +15,9 @@ from mlipbench.simulate.batch import Batch, Replica
 from mlipbench.simulate.monitors import Monitor
 from mlipbench.simulate.requests import Request
 from mlipbench.simulate.state import Arrays, State, generator, initial
-from mlipbench.simulate.velocities import centre_rests, degrees_of_freedom, maxwell_boltzmann, without_drift
+from mlipbench.simulate.velocities import maxwell_boltzmann, without_drift
 
-CHUNK_STEPS = 500
+CHUNK_STEPS = 1000
 """Steps between two commits, and between two bindings of the potential."""
 
 Progress = Callable[[float, str], None]
@@ -169,7 +169,7 @@ def _replica(request: Request, sink: Sink, sinks: Sinks, potential_key: str) -> 
     stream = generator(spec.seed, spec.key(potential_key))
     structure = spec.structure
     if isinstance(spec.start, MaxwellBoltzmann):
-        velocities = maxwell_boltzmann(structure, spec.start, degrees_of_freedom(spec), stream)
+        velocities = maxwell_boltzmann(spec, spec.start.temperature_K, stream)
         replica.state = initial(structure.positions, velocities, structure.cell, stream)
         return replica
     parent = sinks.sink(spec.start.key(potential_key), spec.start)
@@ -179,7 +179,7 @@ def _replica(request: Request, sink: Sink, sinks: Sinks, potential_key: str) -> 
         return replica
     before = parent.state(spec.start.n_steps)
     velocities = before["velocities"]
-    if centre_rests(spec) and not centre_rests(spec.start):
+    if spec.fix_com and not spec.start.fix_com:
         velocities = without_drift(velocities, structure.masses)
     replica.state = initial(before["positions"], velocities, before["cells"], stream)
     return replica

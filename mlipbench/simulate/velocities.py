@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlipbench.core.structure import FloatArray, Structure
+from mlipbench.core.structure import FloatArray
 from mlipbench.core.trajectory import Langevin, MaxwellBoltzmann, TrajectorySpec
 from mlipbench.core.units import ACCELERATION, BOLTZMANN, MASS_VELOCITY_SQUARED
 
 
 def maxwell_boltzmann(
-    structure: Structure,
-    start: MaxwellBoltzmann,
-    degrees_of_freedom: int,
-    generator: np.random.Generator,
+    spec: TrajectorySpec, temperature_K: float, generator: np.random.Generator
 ) -> FloatArray:
     """Velocities (n_atoms, 3) A/fs drawn from the Maxwell-Boltzmann distribution.
 
-    Each component is normal with variance kT/m. The motion of the centre of mass is projected out,
-    and where nothing is periodic the rotation about it; what is left is the Maxwell-Boltzmann
-    distribution on the rest, so nothing is scaled, unless `exact` asks for the kinetic temperature
-    2K / (n_dof k) to be T itself (n_dof = `degrees_of_freedom`).
+    Each component is normal with variance kT/m. With `fix_com` the motion of the centre of mass is
+    projected out, and where nothing is periodic the rotation about it. What is left is the
+    Maxwell-Boltzmann distribution on the rest, so nothing is scaled, unless `spec.start` wants the kinetic
+    temperature 2K / (n_dof k) to be T exactly.
     """
+    structure, start = spec.structure, spec.start
     masses = structure.masses
-    width = np.sqrt(BOLTZMANN * start.temperature_K * ACCELERATION / masses)
+    width = np.sqrt(BOLTZMANN * temperature_K * ACCELERATION / masses)
     velocities: FloatArray = generator.standard_normal((len(structure), 3)) * width[:, None]
-    velocities = without_drift(velocities, masses)
-    if not structure.pbc.any():
-        velocities = _without_rotation(velocities, structure.positions, masses)
+    if spec.fix_com:
         velocities = without_drift(velocities, masses)
-    if start.exact:
+        if not structure.pbc.any():
+            velocities = _without_rotation(velocities, structure.positions, masses)
+            velocities = without_drift(velocities, masses)
+    if isinstance(start, MaxwellBoltzmann) and start.exact:
         kinetic = 0.5 * MASS_VELOCITY_SQUARED * float(np.sum(masses[:, None] * velocities**2))
         if kinetic > 0:
-            wanted = 0.5 * degrees_of_freedom * BOLTZMANN * start.temperature_K
+            wanted = 0.5 * degrees_of_freedom(spec) * BOLTZMANN * temperature_K
             velocities *= np.sqrt(wanted / kinetic)
     return velocities
 
@@ -40,12 +39,12 @@ def maxwell_boltzmann(
 def degrees_of_freedom(spec: TrajectorySpec) -> int:
     """Number of degrees of freedom that carry kinetic energy along a trajectory.
 
-    3 n_atoms, less 3 where the centre of mass stays at rest, less the 3 (a linear molecule: 2) of
-    rotation where nothing is periodic and nothing turns the system: neither a stochastic force nor
-    the trajectory it goes on from.
+    3 n_atoms; with `fix_com` 3 less, and where nothing is periodic the 3 (a linear molecule: 2) of
+    rotation less, unless something has turned the system: a stochastic force, here or in the trajectory
+    it goes on from.
     """
     count = 3 * len(spec.structure)
-    if centre_rests(spec):
+    if spec.fix_com:
         count -= 3
         if _rotation_rests(spec):
             tensor = _inertia(spec.structure.positions, spec.structure.masses)
@@ -59,17 +58,8 @@ def without_drift(velocities: FloatArray, masses: FloatArray) -> FloatArray:
     return velocities - drift
 
 
-def centre_rests(spec: TrajectorySpec) -> bool:
-    """Whether the centre of mass is at rest all along a trajectory."""
-    if spec.fix_com:
-        return True
-    if isinstance(spec.ensemble, Langevin):
-        return False
-    return not isinstance(spec.start, TrajectorySpec) or centre_rests(spec.start)
-
-
 def _rotation_rests(spec: TrajectorySpec) -> bool:
-    if spec.structure.pbc.any() or isinstance(spec.ensemble, Langevin):
+    if spec.structure.pbc.any() or isinstance(spec.ensemble, Langevin) or not spec.fix_com:
         return False
     return not isinstance(spec.start, TrajectorySpec) or _rotation_rests(spec.start)
 

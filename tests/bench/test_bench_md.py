@@ -20,7 +20,7 @@ from mlipbench.core.trajectory import NVE, MaxwellBoltzmann, TrajectorySpec
 from mlipbench.simulate.batch import Batch, Replica
 from mlipbench.simulate.monitors import Monitor
 from mlipbench.simulate.state import generator, initial
-from mlipbench.simulate.velocities import degrees_of_freedom, maxwell_boltzmann
+from mlipbench.simulate.velocities import maxwell_boltzmann
 
 REPEATS = {64: (2, 2, 2), 256: (4, 4, 2), 1000: (5, 5, 5)}
 CASES = [(n_atoms, n_replicas) for n_atoms in REPEATS for n_replicas in (1, 8)]
@@ -66,7 +66,7 @@ def our_run(n_atoms, n_replicas):
     states = []
     for index in range(n_replicas):
         stream = generator(index, "0")
-        velocities = maxwell_boltzmann(structure, spec.start, degrees_of_freedom(spec), stream)
+        velocities = maxwell_boltzmann(spec, 300.0, stream)
         states.append(initial(structure.positions, velocities, structure.cell, stream))
     potential = Null()
 
