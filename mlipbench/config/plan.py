@@ -62,7 +62,6 @@ class Plan:
     suites: Mapping[str, SuiteEntry]
     limits: Mapping[str, LimitSection]
     waivers: tuple[WaiverSection, ...]
-    extension: float | None
     watchdog: Watchdog
     references: str | None
     warnings: tuple[str, ...] = field(default=(), compare=False)
@@ -108,7 +107,6 @@ class Plan:
             },
             "limits": {name: limit.model_dump(mode="json") for name, limit in self.limits.items()},
             "waivers": [waiver.model_dump(mode="json") for waiver in self.waivers],
-            "extension": self.extension,
             "watchdog": self.watchdog.model_dump(mode="json"),
             "references": self.references,
         }
@@ -201,7 +199,6 @@ def _assemble(
         suites=entries,
         limits=top.limits,
         waivers=top.waivers,
-        extension=top.extension,
         watchdog=top.watchdog,
         references=top.references,
         source=source,

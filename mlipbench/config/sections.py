@@ -83,8 +83,5 @@ class PlanFile(_Section):
     )
     limits: dict[str, LimitSection] = {}
     waivers: tuple[WaiverSection, ...] = ()
-    extension: Annotated[float, Field(gt=1, le=10)] | None = Field(
-        default=None, description="the one factor by which lengths may grow after a first look"
-    )
     watchdog: Watchdog = Watchdog()
     references: str | None = Field(default=None, description="a manifest.yaml of your own references")

@@ -106,19 +106,26 @@ def _judge_one(m: Measurement, c: Criterion, alpha: float) -> Judgement:
         toward = margin if (excess < 0 or not outside) else -margin
         base = abs(m.value) if c.compare == "abs<" else m.value
         bound = base - toward if c.compare == ">" else base + toward
-    limit = f"limit {c.compare.replace('abs<', '|x| <')} {_show(c.limit, c.unit)}"
+    sign = {"abs<": "|x| <", "==": "exactly"}.get(c.compare, c.compare)
+    limit = f"limit {sign} {_show(c.limit, c.unit)}"
     if outside:
         return Judgement(Verdict.FAIL, f"{_show(bound, m.unit)} is outside, {limit}", bound)
     missing = [
-        f"{e.at_least:g} {e.unit} of {e.name.split('_')[0]} needed, {m.evidence.get(e.name, 0):.3g} there"
+        f"{_evidence(e.name, e.unit, e.at_least)} needed, {m.evidence.get(e.name, 0):.3g} there"
         for e in c.needs
         if m.evidence.get(e.name, 0.0) < e.at_least * (1 - 1e-9)
     ]
     if inside and not missing:
+        if c.compare == "==":
+            return Judgement(Verdict.PASS, f"{_show(bound, m.unit)} as demanded", bound)
         grade = _grade(abs(bound) if c.compare == "abs<" else bound, c)
         return Judgement(Verdict.PASS, f"bound {_show(bound, m.unit)}, {limit}{grade}", bound)
     reasons = missing + ([] if inside else [_more_data(m, c, alpha)])
     return Judgement(Verdict.INCONCLUSIVE, "; ".join(reasons), bound)
+
+
+def _evidence(name: str, unit: str, amount: float) -> str:
+    return f"{amount:g} {unit}" if unit == name else f"{amount:g} {unit} of {name.split('_')[0]}"
 
 
 def _grade(bound: float, c: Criterion) -> str:

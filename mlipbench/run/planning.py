@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,10 @@ def read_plan(path: Path, tier: Tier | None) -> Plan:
 
 def write_lock(run: RunFolder, plan: Plan) -> None:
     """Write plan.lock.yaml."""
-    from io import StringIO
-
     text = StringIO()
-    YAML(typ="safe", pure=True).dump(plan.lock(), text)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False  # suites stay in the order of the file
+    yaml.dump(plan.lock(), text)
     write_text(run.file(layout.PLAN), text.getvalue())
 
 

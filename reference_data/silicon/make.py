@@ -2,7 +2,7 @@
 
     python make.py structures             # 69 frames of 64 atoms, driven by Tersoff silicon
     python make.py convergence            # cutoff and k-point table, convergence.json
-    python make.py label --ranks 2        # one SCF + forces + stress a frame; resumable
+    python make.py label                  # one SCF + forces + stress a frame; resumable
     python make.py collect                # silicon_pbe.extxyz and provenance.json
 
 Every stage skips what is already on disk in --work, so the script may be killed and started again
@@ -161,19 +161,20 @@ def run_pw(atoms: Atoms, folder: Path, ranks: int, settings: dict) -> Atoms:
     return labelled
 
 
-def label(work: Path, ranks: int):
+def label(work: Path, ranks: int, part: tuple[int, int]):
     frames = make_structures(work)
     # In a fixed random order, so that an unfinished set is balanced too.
-    for number, index in enumerate(np.random.default_rng(0).permutation(len(frames))):
+    order = np.random.default_rng(0).permutation(len(frames))[part[0] :: part[1]]
+    for number, index in enumerate(order):
         atoms = frames[index]
         target = work / "labels" / f"{atoms.info['frame']}.extxyz"
         if target.exists():
             continue
         target.parent.mkdir(exist_ok=True)
-        labelled = run_pw(atoms, work / "scratch", ranks, SETTINGS)
+        labelled = run_pw(atoms, work / f"scratch{part[0]}", ranks, SETTINGS)
         write(target.with_suffix(".tmp"), labelled, format="extxyz")
         os.replace(target.with_suffix(".tmp"), target)
-        print(f"{number + 1}/{len(frames)} {atoms.info['frame']} {labelled.info['seconds']} s", flush=True)
+        print(f"{number + 1}/{len(order)} {atoms.info['frame']} {labelled.info['seconds']} s", flush=True)
 
 
 def convergence(work: Path, ranks: int):
@@ -243,6 +244,7 @@ def main():
     parser.add_argument("stage", choices=["structures", "convergence", "label", "collect"])
     parser.add_argument("--work", type=Path, default=Path("build/silicon"), help="scratch folder, not committed")
     parser.add_argument("--ranks", type=int, default=2, help="MPI processes")
+    parser.add_argument("--part", default="0/1", help="0/2 and 1/2: two calls share the frames")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     if args.stage == "structures":
@@ -250,7 +252,7 @@ def main():
     elif args.stage == "convergence":
         convergence(args.work, args.ranks)
     elif args.stage == "label":
-        label(args.work, args.ranks)
+        label(args.work, args.ranks, tuple(int(n) for n in args.part.split("/")))
     else:
         collect(args.work)
 

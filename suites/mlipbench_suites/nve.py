@@ -50,7 +50,9 @@ class NveParams(SuiteParams):
     )
     duration_ps: Duration = Field(default=50.0, description="length of each NVE run")
     prepare_ps: Duration = Field(default=5.0, description="NVT (Langevin) before it")
-    half_step_ps: Duration = Field(default=1.0, description="run at half the time step, for the check")
+    half_step_ps: PositiveFloat = Field(
+        default=1.0, description="run at half the time step, for the check; no tier shortens it"
+    )
     prepare_friction_per_fs: PositiveFloat = Field(default=0.01, description="Langevin friction")
     monitor_stride: PositiveInt = Field(default=10, description="steps between two samples of the energy")
 

@@ -89,7 +89,7 @@ PATHS += [
     "suites.nve.temperatures_K",
     "suites.nve.use",
 ]
-PATHS += ["potential.use", "potential.files", "intended_use.elements", "references", "extension"]
+PATHS += ["potential.use", "potential.files", "intended_use.elements", "references"]
 
 
 @QUICK
