@@ -30,9 +30,8 @@ def render_checklist(run: RunView) -> str:
 
 
 def _row(item: ItemView) -> str:
-    several = len(item.measurements) > 1
     numbers = "<br>".join(
-        _escape(f"{m.condition or m.label}: {m.value}" if several else m.value) for m in item.measurements
+        _escape(": ".join(part for part in (item.name_of(m), m.value) if part)) for m in item.measurements
     )
     cells = [
         str(item.number),

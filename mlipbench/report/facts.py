@@ -97,7 +97,7 @@ def _plain(value: Any) -> str:
         return ", ".join(_plain(v) for v in value) or "none"
     if isinstance(value, dict):
         return ", ".join(f"{k} {_plain(v)}" for k, v in value.items()) or "none"
-    return str(value)
+    return str(value) or "–"
 
 
 def timing_rows(timings: dict[str, Any], prefix: str = "") -> list[Row]:

@@ -82,6 +82,14 @@ class ItemView:
     limit: str
     measurements: list[MeasurementView]
 
+    def name_of(self, m: MeasurementView) -> str:
+        """What tells a measurement from the others that feed the item; "" where it is alone."""
+        if len(self.measurements) == 1:
+            return ""
+        if len({other.label for other in self.measurements}) == 1:
+            return m.condition or m.label
+        return m.full_label
+
 
 @dataclass(frozen=True)
 class WaiverView:

@@ -114,7 +114,7 @@ def limit_text(criterion: Criterion, limit: float | None = None) -> str:
 def evidence_text(evidence: Evidence) -> str:
     """What a PASS asks for besides the number: `at least 50 ps of length`."""
     noun = evidence.name
-    if evidence.unit:
+    if evidence.unit and evidence.unit != noun:
         noun = noun.removesuffix(f"_{evidence.unit}")
         return f"at least {evidence.at_least:g} {pretty_unit(evidence.unit)} of {humanise(noun)}"
     return f"at least {evidence.at_least:g} {humanise(noun)}"

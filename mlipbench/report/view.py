@@ -7,6 +7,7 @@ tables and methods from suites/<key>/result.json.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -212,18 +213,22 @@ def _count(level: str, views: list[MeasurementView]) -> str:
 
 
 def _item(entry: ChecklistEntry, by_id: dict[str, MeasurementView]) -> ItemView:
-    measurements = [by_id[id_] for id_ in entry.measurements if id_ in by_id]
-    reason = entry.reason
-    for m in measurements:  # the column beside it says which measurement is meant
-        reason = reason.replace(f"{m.id}: ", f"{m.condition or m.label}: " if len(measurements) > 1 else "")
-    limits = dict.fromkeys(_limit_with_source(m) for m in measurements)
-    return ItemView(
+    item = ItemView(
         number=entry.number,
         item=entry.item,
         status=BADGES[entry.status],
+        reason=entry.reason,
+        limit=numbers.pretty_text(entry.limit),
+        measurements=[by_id[id_] for id_ in entry.measurements if id_ in by_id],
+    )
+    reason = entry.reason
+    for m in item.measurements:  # ids are for suite files, the column of numbers has names
+        reason = reason.replace(f"{m.id}: ", f"{item.name_of(m)}: " if item.name_of(m) else "")
+    limits = dict.fromkeys(_limit_with_source(m) for m in item.measurements)
+    return replace(
+        item,
         reason=numbers.sentence_case(numbers.pretty_text(reason)),
-        limit="; ".join(limits) or numbers.pretty_text(entry.limit),
-        measurements=measurements,
+        limit="; ".join(limits) or item.limit,
     )
 
 

@@ -86,6 +86,7 @@ def test_limits_in_words() -> None:
     assert numbers.limit_text(c) == "|x| < 1 meV/atom/ps"
     assert numbers.limit_text(c, 0.1) == "|x| < 0.1 meV/atom/ps"
     assert [numbers.evidence_text(e) for e in c.needs] == ["at least 50 ps of length", "at least 20 frames"]
+    assert numbers.evidence_text(Evidence("frames", 30, "frames")) == "at least 30 frames"
     assert numbers.limit_text(c.model_copy(update={"compare": "==", "unit": "1"})) == "exactly 1"
 
 
