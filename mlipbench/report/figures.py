@@ -32,7 +32,7 @@ COLUMNS = 450  # a longer line is drawn by its lowest and highest point in each 
 
 _INK, _GRID = STAND_IN["fig-ink"], STAND_IN["fig-grid"]
 _SETTINGS: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans"], "font.size": 8.5, "axes.labelsize": 8.5, "axes.titlesize": 9,
+    "font.family": ["DejaVu Sans"], "font.size": 9.5, "axes.labelsize": 9.5, "axes.titlesize": 10,
     "svg.fonttype": "none", "text.parse_math": False, "axes.unicode_minus": True,
     "axes.formatter.use_mathtext": False, "text.color": _INK, "axes.labelcolor": _INK,
     "axes.edgecolor": _INK, "xtick.color": _INK, "ytick.color": _INK, "axes.linewidth": 0.7,

@@ -30,7 +30,7 @@ def pretty_text(text: str) -> str:
     text = re.sub(r"(?<=\d )A(?![A-Za-z])", "Å", text)
     text = re.sub(r"(?<=\()A(?=\))", "Å", text)
     text = re.sub(r"(?<=[A-Za-zÅ])\^(-?\d)", lambda match: match[1].translate(_SUPERSCRIPTS), text)
-    text = re.sub(r"(?<![\w.])(-?\d+(?:\.\d+)?)e([+-]\d{2,3})\b", _power, text)
+    text = re.sub(r"(?<![\w.])(-?\d+(?:\.\d+)?)e([+-]\d{1,3})\b", _power, text)
     return re.sub(r"(?<= [<>]) (?=[\d.])", "\N{NO-BREAK SPACE}", text).replace("limit == ", "limit exactly ")
 
 
