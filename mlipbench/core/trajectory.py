@@ -159,7 +159,7 @@ class Trajectory:
     @property
     def time_fs(self) -> FloatArray:
         """Time of the monitor samples, (n_samples,) fs."""
-        return self.steps * self.timestep_fs
+        return np.asarray(self.steps * self.timestep_fs, dtype=np.float64)
 
     @property
     def length_ps(self) -> float:
