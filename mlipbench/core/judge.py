@@ -109,7 +109,8 @@ def _judge_one(m: Measurement, c: Criterion, alpha: float) -> Judgement:
     sign = {"abs<": "|x| <", "==": "exactly"}.get(c.compare, c.compare)
     limit = f"limit {sign} {_show(c.limit, c.unit)}"
     if outside:
-        return Judgement(Verdict.FAIL, f"{_show(bound, m.unit)} is outside, {limit}", bound)
+        what = "" if m.exact or c.compare == "==" else "the 95 % bound "
+        return Judgement(Verdict.FAIL, f"{what}{_show(bound, m.unit)} is outside, {limit}", bound)
     missing = [
         f"{_evidence(e.name, e.unit, e.at_least)} needed, {m.evidence.get(e.name, 0):.3g} there"
         for e in c.needs

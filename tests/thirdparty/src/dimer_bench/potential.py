@@ -1,4 +1,4 @@
-"""A pair potential E = D ((r - r0)^2 - w^2)^2 / w^4 - D inside r0 + w, 0 outside; argon only."""
+"""A pair potential E = -D u^2, u = 1 - ((r - r0) / w)^2, inside r0 + w, and 0 beyond; argon only."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -10,7 +10,7 @@ DEPTH, R0, WIDTH = 0.5, 3.0, 1.0  # eV, A, A
 
 
 class SoftPair(Potential):
-    """Well of depth DEPTH at R0, walls of a quartic, for clusters of argon."""
+    """A well of depth DEPTH at R0, for clusters of argon."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -30,8 +30,8 @@ class SoftPair(Potential):
         d = structure.positions[:, None] - structure.positions[None]
         r = np.linalg.norm(d, axis=-1) + 1e9 * np.eye(len(structure))
         inside = r < R0 + WIDTH
-        u = np.where(inside, (r - R0) ** 2 / WIDTH**2 - 1.0, 0.0)
-        energy = 0.5 * DEPTH * float(np.sum(np.where(inside, u**2 - 1.0, 0.0)))
+        u = np.where(inside, 1.0 - (r - R0) ** 2 / WIDTH**2, 0.0)
+        energy = -0.5 * DEPTH * float(np.sum(u**2))
         slope = np.where(inside, 4.0 * DEPTH * u * (r - R0) / WIDTH**2, 0.0)
         return Evaluation(energy, -np.sum((slope / r)[..., None] * d, axis=1))
 
