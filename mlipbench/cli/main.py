@@ -82,6 +82,8 @@ def main() -> NoReturn:
         code = EXIT_TERMINATED
     except Exception:
         errors.print(traceback.format_exc())
-        errors.print("this is a fault of mlipbench, not of your potential: please report it with the lines above")
+        errors.print(
+            "this is a fault of mlipbench, not of your potential: please report it with the lines above"
+        )
         code = EXIT_INTERNAL
     sys.exit(code)

@@ -20,11 +20,14 @@ def run(
     suite: SuiteFile,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Folder for report and data (default: reports/NAME of the suite file)."),
+        typer.Option(
+            "--output", help="Folder for report and data (default: reports/NAME of the suite file)."
+        ),
     ] = None,
     tier: TierOption = None,
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop after the first suite in which a required criterion fails.")
+        bool,
+        typer.Option("--fail-fast", help="Stop after the first suite in which a required criterion fails."),
     ] = False,
 ) -> None:
     """Judge a potential: run the suites, write the report, set the exit code.

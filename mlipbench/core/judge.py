@@ -130,11 +130,7 @@ def _evidence(name: str, unit: str, amount: float) -> str:
 
 
 def _grade(bound: float, c: Criterion) -> str:
-    met = [
-        name
-        for name, limit in c.grades.items()
-        if (bound > limit if c.compare == ">" else bound < limit)
-    ]
+    met = [name for name, limit in c.grades.items() if (bound > limit if c.compare == ">" else bound < limit)]
     return f", grade {met[-1]}" if met else ""
 
 

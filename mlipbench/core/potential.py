@@ -97,9 +97,7 @@ class Potential(ABC):
             return BatchEvaluation(
                 energies=np.array([a.energy for a in answers]),
                 forces=np.stack([a.forces for a in answers if a.forces is not None]),
-                stresses=np.stack([a.stress for a in answers if a.stress is not None])
-                if stress
-                else None,
+                stresses=np.stack([a.stress for a in answers if a.stress is not None]) if stress else None,
             )
 
         return evaluate

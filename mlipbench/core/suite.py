@@ -102,9 +102,7 @@ class Inputs(Protocol):
 class Context(Inputs, Protocol):
     """What `produce` works with."""
 
-    def evaluate(
-        self, structures: Sequence[Structure], properties: Sequence[str]
-    ) -> list[Evaluation]:
+    def evaluate(self, structures: Sequence[Structure], properties: Sequence[str]) -> list[Evaluation]:
         """Ask the potential, with progress; raises PotentialError."""
 
     @property

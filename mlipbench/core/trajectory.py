@@ -74,7 +74,7 @@ class TrajectorySpec:
     timestep_fs: float
     n_steps: int
     # Velocities at the start, or the trajectory from whose last state (step n_steps) it goes on.
-    start: Union[MaxwellBoltzmann, "TrajectorySpec"]
+    start: Union[MaxwellBoltzmann, TrajectorySpec]
     seed: int
     frame_stride: int = 0  # a frame every so many steps (positions, velocities); 0: none
     monitor_stride: int = 10  # energies, temperature, contacts every so many steps

@@ -89,7 +89,7 @@ def read_plan(path: Path, tier: Tier | None) -> Plan:
 def write_lock(run: RunFolder, plan: Plan) -> None:
     """Write plan.lock.yaml."""
     text = StringIO()
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False  # suites stay in the order of the file
     yaml.dump(plan.lock(), text)
     write_text(run.file(layout.PLAN), text.getvalue())

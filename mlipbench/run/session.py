@@ -86,7 +86,8 @@ class Session:
                 failed_result(self.run, probe.CONTRACT, probe.CONTRACT, failure)
             )
         self.display.end(probe.CONTRACT, self.run.suite(probe.CONTRACT).result())
-        return answers.get("estimates", {})
+        estimates: Mapping[str, dict[str, float]] = answers.get("estimates", {})
+        return estimates
 
     def _suites(self, estimates: Mapping[str, dict[str, float]]) -> None:
         """All suites, the cheapest first; with `fail_fast` until the first that fails."""

@@ -102,9 +102,7 @@ class SuiteFolder:
     def finish(self, key: str, trajectories: dict[str, list[Any]]) -> None:
         """Commit: from here on the production under `key` is complete."""
         arrays = {p.stem: _sha256(p) for p in sorted((self.path / "arrays").glob("*.npy"))}
-        write_json(
-            self.path / "data.json", {"key": key, "arrays": arrays, "trajectories": trajectories}
-        )
+        write_json(self.path / "data.json", {"key": key, "arrays": arrays, "trajectories": trajectories})
 
     def produced(self, key: str | None = None) -> bool:
         """Whether a production (under `key`, where given) is complete."""

@@ -82,9 +82,7 @@ def sample(job):
     atoms.calc = Tersoff(TERSOFF)
     MaxwellBoltzmannDistribution(atoms, temperature_K=2 * temperature, rng=rng)
     Stationary(atoms)
-    dynamics = Langevin(
-        atoms, 2.0 * units.fs, temperature_K=temperature, friction=0.01 / units.fs, rng=rng
-    )
+    dynamics = Langevin(atoms, 2.0 * units.fs, temperature_K=temperature, friction=0.01 / units.fs, rng=rng)
     dynamics.run(500)
     frames = []
     for index in range(n_frames):
@@ -100,6 +98,7 @@ def sample(job):
 
 
 def make_structures(work: Path):
+    """All structures to be labelled; computed once."""
     target = work / "structures.extxyz"
     if target.exists():
         return read(target, ":")
@@ -139,7 +138,11 @@ def run_pw(atoms: Atoms, folder: Path, ranks: int, settings: dict) -> Atoms:
             kpts=tuple(settings["kpts"]), koffset=tuple(settings["koffset"]),
         )  # fmt: skip
     environment = dict(
-        os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1"
+        os.environ,
+        OMP_NUM_THREADS="1",
+        OPENBLAS_NUM_THREADS="1",
+        OMPI_ALLOW_RUN_AS_ROOT="1",
+        OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
     )
     command = ["mpirun", "--oversubscribe", "-np", str(ranks), "pw.x", "-nk", str(ranks), "-in", "pw.in"]
     start = time.time()
@@ -162,6 +165,7 @@ def run_pw(atoms: Atoms, folder: Path, ranks: int, settings: dict) -> Atoms:
 
 
 def label(work: Path, ranks: int, part: tuple[int, int]):
+    """Label what is not labelled yet of the frames of one part."""
     frames = make_structures(work)
     # In a fixed random order, so that an unfinished set is balanced too.
     order = np.random.default_rng(0).permutation(len(frames))[part[0] :: part[1]]
@@ -240,9 +244,14 @@ def collect(work: Path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run one stage."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("stage", choices=["structures", "convergence", "label", "collect"])
-    parser.add_argument("--work", type=Path, default=Path("build/silicon"), help="scratch folder, not committed")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/silicon"), help="scratch folder, not committed"
+    )
     parser.add_argument("--ranks", type=int, default=2, help="MPI processes")
     parser.add_argument("--part", default="0/1", help="0/2 and 1/2: two calls share the frames")
     args = parser.parse_args()

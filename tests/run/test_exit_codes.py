@@ -30,7 +30,14 @@ def test_0_the_shipped_control_passes(control):
 
 def test_a_run_leaves_every_file_that_readers_and_machines_expect(control):
     run = control[0] / "reports" / "control"
-    for name in ("report.html", "results.json", "checklist.md", "junit.xml", "plan.lock.yaml", "provenance.json"):
+    for name in (
+        "report.html",
+        "results.json",
+        "checklist.md",
+        "junit.xml",
+        "plan.lock.yaml",
+        "provenance.json",
+    ):
         assert (run / name).stat().st_size > 100, name
     assert list(run.glob("suites/parity/arrays/*.npy"))
     assert list(run.glob("trajectories/*/chunk-*.npz"))
@@ -106,7 +113,10 @@ def test_3_a_screen_is_inconclusive_and_says_what_it_needs(tmp_path):
 
 def test_4_a_calculator_that_raises(tmp_path):
     suite = suite_file(
-        tmp_path, "mlipbench.potentials.faulty:raises", "{base: lj-ar, after_calls: 400}", PARITY + NVE.format(ps=6)
+        tmp_path,
+        "mlipbench.potentials.faulty:raises",
+        "{base: lj-ar, after_calls: 400}",
+        PARITY + NVE.format(ps=6),
     )
     done = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
     assert done.returncode == 4, done.stdout + done.stderr

@@ -28,7 +28,10 @@ def test_one_suite_ends_in_error_and_the_others_stand(tmp_path, fault):
 
 def test_nan_on_the_way_is_a_failure_with_its_time(tmp_path):
     suite = suite_file(
-        tmp_path, "mlipbench.potentials.faulty:not_a_number", "{base: lj-ar, after_calls: 1000}", NVE.format(ps=50)
+        tmp_path,
+        "mlipbench.potentials.faulty:not_a_number",
+        "{base: lj-ar, after_calls: 1000}",
+        NVE.format(ps=50),
     )
     done = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -37,7 +40,9 @@ def test_nan_on_the_way_is_a_failure_with_its_time(tmp_path):
 
 def test_a_calculator_that_cannot_be_constructed_is_an_error_with_its_traceback(tmp_path):
     (tmp_path / "mine.py").write_text("def calculator():\n    raise RuntimeError('no weights here')\n")
-    done = mlipbench("run", suite_file(tmp_path, "mine.py:calculator", suites=PARITY), "--output", "out", cwd=tmp_path)
+    done = mlipbench(
+        "run", suite_file(tmp_path, "mine.py:calculator", suites=PARITY), "--output", "out", cwd=tmp_path
+    )
     assert done.returncode == 4, done.stdout + done.stderr
     assert "no weights here" in results(tmp_path / "out")["suites"]["parity"]["reason"]
 
@@ -53,5 +58,9 @@ def test_an_ase_calculator_in_a_file_of_the_users(tmp_path):
     done = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     # The labels are of the same code and the same parameters: nothing but rounding is left.
-    force = next(m for m in results(tmp_path / "out")["suites"]["parity"]["measurements"] if m["id"] == "parity/force_mae")
+    force = next(
+        m
+        for m in results(tmp_path / "out")["suites"]["parity"]["measurements"]
+        if m["id"] == "parity/force_mae"
+    )
     assert force["value"] < 1e-2

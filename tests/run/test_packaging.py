@@ -1,4 +1,4 @@
-"""A third party's plug-in, and mlipbench itself from a wheel: installed, found, and run in an empty folder."""
+"""A third party's plug-in, and mlipbench itself from a wheel: installed, found, run in an empty folder."""
 
 import os
 import subprocess
@@ -46,7 +46,11 @@ def test_a_wheel_in_an_empty_folder_runs_by_name(wheel, tmp_path):
     pip("install", "--no-deps", "--target", site, wheel)
     where = "import mlipbench, mlipbench_suites; print(mlipbench.__file__, mlipbench_suites.__file__)"
     found = subprocess.run(
-        [sys.executable, "-c", where], cwd=empty, env=environment(PYTHONPATH=str(site)), capture_output=True, text=True
+        [sys.executable, "-c", where],
+        cwd=empty,
+        env=environment(PYTHONPATH=str(site)),
+        capture_output=True,
+        text=True,
     ).stdout.split()
     assert [f.startswith(str(site)) for f in found] == [True, True]
     done = mlipbench("run", "control", "--tier", "screen", cwd=empty, PYTHONPATH=str(site))
@@ -67,7 +71,12 @@ def plugin(tmp_path_factory, pytestconfig):
     """The folder that the third party's package is installed in."""
     site = tmp_path_factory.mktemp("site")
     pip(
-        "install", "--no-deps", "--no-build-isolation", "--target", site, pytestconfig.rootpath / "tests" / "thirdparty"
+        "install",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        site,
+        pytestconfig.rootpath / "tests" / "thirdparty",
     )
     return str(site)
 
@@ -79,7 +88,7 @@ def test_a_third_party_suite_and_potential(plugin, tmp_path, expected, code, ver
     assert done.returncode == code, done.stdout + done.stderr
     run = tmp_path / "reports" / "dimer"
     assert verdicts(run)["dimer/distance_error"] == verdict
-    # The potential's minimum lies at 3 A exactly; a grid of 0.02 A without the parabola would miss it by 0.01.
+    # The minimum lies at 3 A exactly; a parabola through the wrong points would miss it by 0.01 A.
     value = results(run)["suites"]["dimer"]["measurements"][0]["value"]
     assert value == pytest.approx(3.0 - expected, abs=1e-3)
     assert "Dimer curve" in (run / "report.html").read_text()

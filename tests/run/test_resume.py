@@ -75,7 +75,11 @@ def test_sigterm_ends_cleanly_and_says_how_to_go_on(undisturbed, tmp_path):
     _, expected, seconds = undisturbed
     suite = suite_file(tmp_path, suites=SUITES)
     process = subprocess.Popen(
-        command("run", suite, "--output", "out"), cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+        command("run", suite, "--output", "out"),
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     time.sleep(0.6 * seconds)
     process.terminate()
@@ -129,7 +133,9 @@ def test_two_processes_on_one_folder(undisturbed, tmp_path):
 def test_a_longer_run_extends_the_stored_trajectories(undisturbed, tmp_path):
     short = suite_file(tmp_path, suites=NVE.format(ps=6))
     mlipbench("run", short, "--output", "out", cwd=tmp_path)
-    chunk = min((tmp_path / "out" / "trajectories").glob("*/chunk-00000.npz"), key=lambda p: p.stat().st_mtime_ns)
+    chunk = min(
+        (tmp_path / "out" / "trajectories").glob("*/chunk-00000.npz"), key=lambda p: p.stat().st_mtime_ns
+    )
     written = chunk.stat().st_mtime_ns
     suite_file(tmp_path, suites=SUITES)
     mlipbench("run", short, "--output", "out", cwd=tmp_path)

@@ -21,12 +21,24 @@ def judged(name, verdict, item=None, required=True):
 
 def suite(*measurements, status="complete", items=(), gates=True, reason=""):
     return SuiteSummary(
-        suite="s", version=1, status=status, reason=reason, items=list(items), gates=gates, measurements=list(measurements)
+        suite="s",
+        version=1,
+        status=status,
+        reason=reason,
+        items=list(items),
+        gates=gates,
+        measurements=list(measurements),
     )
 
 
 def use(**changes):
-    fields = {"temperature_K": 300.0, "elements": [], "phases": ["diamond"], "pressure_bar": None, "electrostatics": False}
+    fields = {
+        "temperature_K": 300.0,
+        "elements": [],
+        "phases": ["diamond"],
+        "pressure_bar": None,
+        "electrostatics": False,
+    }
     return IntendedUseRecord(**(fields | changes))
 
 
@@ -50,7 +62,10 @@ def test_the_worst_required_verdict_decides(verdicts, expected):
 
 
 def test_advisory_failures_do_not_gate():
-    assert gate.decide({"s": suite(judged("a", Verdict.FAIL, required=False), judged("b", Verdict.PASS))}) == "PASS"
+    assert (
+        gate.decide({"s": suite(judged("a", Verdict.FAIL, required=False), judged("b", Verdict.PASS))})
+        == "PASS"
+    )
 
 
 def test_errors_and_what_was_not_run_gate_unless_the_suite_only_advises():
@@ -72,7 +87,9 @@ def test_a_waiver_sets_aside_what_it_names_until_its_day():
 
 
 def test_items_take_the_worst_of_what_feeds_them():
-    suites = {"s": suite(judged("a", Verdict.PASS, item=5), judged("b", Verdict.INCONCLUSIVE, item=5), items=[5])}
+    suites = {
+        "s": suite(judged("a", Verdict.PASS, item=5), judged("b", Verdict.INCONCLUSIVE, item=5), items=[5])
+    }
     assert statuses(suites)[5] == "INCONCLUSIVE"
     assert statuses({"s": suite(status="error", items=[5], reason="it broke")})[5] == "ERROR"
 
@@ -97,4 +114,6 @@ def test_deployable_is_said_only_when_all_nine_are_settled():
 def test_the_published_schema_is_that_of_the_models(pytestconfig):
     published = json.loads((pytestconfig.rootpath / "docs" / "results.schema.json").read_text())
     published.pop("$schema")
-    assert published == Results.model_json_schema(), "run python docs/make_schema.py, and raise SCHEMA_VERSION"
+    assert published == Results.model_json_schema(), (
+        "run python docs/make_schema.py, and raise SCHEMA_VERSION"
+    )

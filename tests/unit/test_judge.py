@@ -25,7 +25,14 @@ def verdict(m, c=None):
 # reached at |x| = 1 -+ 0.17291; a normal quantile (1.645) would move it by 0.008.
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.825, "PASS"), (0.829, "INCONCLUSIVE"), (1.170, "INCONCLUSIVE"), (1.175, "FAIL"), (-0.825, "PASS"), (-1.175, "FAIL")],
+    [
+        (0.825, "PASS"),
+        (0.829, "INCONCLUSIVE"),
+        (1.170, "INCONCLUSIVE"),
+        (1.175, "FAIL"),
+        (-0.825, "PASS"),
+        (-1.175, "FAIL"),
+    ],
 )
 def test_the_bound_is_that_of_the_t_distribution(value, expected):
     assert verdict(measurement(value)) == expected
@@ -86,7 +93,9 @@ def test_holm_tightens_a_family_and_lets_go_step_by_step():
     assert [j.verdict for j in mixed] == [Verdict.PASS] * 3
 
 
-@pytest.mark.parametrize(("truth", "wrong", "most"), [(2.0, "PASS", 0.01), (1.0, "PASS", 0.06), (1.0, "FAIL", 0.06)])
+@pytest.mark.parametrize(
+    ("truth", "wrong", "most"), [(2.0, "PASS", 0.01), (1.0, "PASS", 0.06), (1.0, "FAIL", 0.06)]
+)
 def test_false_claims_are_as_rare_as_promised(truth, wrong, most):
     """Normal samples, n = 10: at twice the limit no PASS; at the limit itself at most alpha of each claim."""
     rng = np.random.default_rng(4)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 
 import numpy as np
+
 from mlipbench.api import Capabilities, Evaluation, Identity, Potential, Structure
 
 DEPTH, R0, WIDTH = 0.5, 3.0, 1.0  # eV, A, A

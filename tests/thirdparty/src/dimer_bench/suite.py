@@ -1,6 +1,8 @@
 """Distance of the minimum of a dimer's energy curve."""
 
 import numpy as np
+from pydantic import PositiveFloat
+
 from mlipbench.api import (
     Context,
     Criterion,
@@ -15,7 +17,6 @@ from mlipbench.api import (
     Suite,
     SuiteParams,
 )
-from pydantic import PositiveFloat
 
 
 class Dimer(Suite):
@@ -25,7 +26,9 @@ class Dimer(Suite):
     method = "The energy of two atoms on a grid of distances; the minimum by a parabola through three points."
     needs = frozenset({"energy"})
     criteria = (
-        Criterion(name="distance_error", compare="abs<", limit=0.02, unit="A", source="the author of dimer-bench"),
+        Criterion(
+            name="distance_error", compare="abs<", limit=0.02, unit="A", source="the author of dimer-bench"
+        ),
     )
 
     class Params(SuiteParams):
@@ -61,7 +64,11 @@ class Dimer(Suite):
         a, b, _ = np.polyfit(r[k - 1 : k + 2], e[k - 1 : k + 2], 2)
         error = float(-b / (2 * a)) - params.expected_A
         return Outcome(
-            [Measurement(name="distance_error", value=error, unit="A", stderr=0.0, exact=True, method="parabola")],
+            [
+                Measurement(
+                    name="distance_error", value=error, unit="A", stderr=0.0, exact=True, method="parabola"
+                )
+            ],
             figures=[
                 Figure(
                     id="curve",
