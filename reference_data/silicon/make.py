@@ -144,7 +144,7 @@ def run_pw(atoms: Atoms, folder: Path, ranks: int, settings: dict) -> Atoms:
         OMPI_ALLOW_RUN_AS_ROOT="1",
         OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
     )
-    command = ["mpirun", "--oversubscribe", "-np", str(ranks), "pw.x", "-nk", str(ranks), "-in", "pw.in"]
+    command = ["mpirun", "--bind-to", "none", "-np", str(ranks), "pw.x", "-nk", str(ranks), "-in", "pw.in"]
     start = time.time()
     with open(folder / "pw.out", "w") as out:
         subprocess.run(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, check=True)
