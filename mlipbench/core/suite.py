@@ -112,6 +112,18 @@ class Context(Inputs, Protocol):
     def run_trajectories(self) -> None:
         """Compute (or find in the store) all that `trajectories` declared."""
 
+    def trajectory(self, label: str) -> Trajectory:
+        """A trajectory by its label in `Suite.trajectories`, once `run_trajectories` has been called."""
+
+    def relax(
+        self, structure: Structure, force_tolerance_eV_per_A: float, max_steps: int
+    ) -> tuple[Structure, float]:
+        """Downhill to a nearby minimum, the cell fixed: the structure reached and its energy in eV.
+
+        It ends where no force component exceeds the tolerance, or after `max_steps` evaluations; raises
+        PotentialError where the answer for the structure itself is no number.
+        """
+
     def save(self, name: str, array: np.ndarray[Any, Any]) -> None:
         """Leave an array for `measure`."""
 

@@ -19,6 +19,7 @@ from mlipbench.core.trajectory import Trajectory, TrajectorySpec
 from mlipbench.data.references import Manifest
 from mlipbench.run.inputs import PlanInputs
 from mlipbench.simulate.driver import simulate
+from mlipbench.simulate.relax import relax
 from mlipbench.simulate.requests import merge
 from mlipbench.store.layout import write_bytes
 from mlipbench.store.runs import RunFolder, SuiteFolder
@@ -92,6 +93,22 @@ class SuiteContext(PlanInputs):
         requests = merge(list(self.wanted.values()), among, self.potential_key)
         simulate(self.potential, self.potential_key, requests, self.store, self._progress)
 
+    def trajectory(self, label: str) -> Trajectory:
+        """A trajectory that `run_trajectories` has computed, cut to the length and stride asked."""
+        return _stored(self.store, self.links(), label)
+
+    def relax(
+        self, structure: Structure, force_tolerance_eV_per_A: float, max_steps: int
+    ) -> tuple[Structure, float]:
+        """Downhill to a nearby minimum, see `simulate.relax`."""
+        return relax(
+            self.potential,
+            structure,
+            force_tolerance_eV_per_A,
+            max_steps,
+            tick=lambda: self._progress(-1.0, "relaxing"),
+        )
+
     def save(self, name: str, array: np.ndarray[Any, Any]) -> None:
         """Leave an array for `measure`."""
         self.folder.save_array(name, array)
@@ -132,11 +149,14 @@ class StoredData:
 
     def trajectory(self, label: str) -> Trajectory:
         """A trajectory by its label, cut to the length and stride that the suite asked for."""
-        links = self.folder.trajectory_links()
-        if label not in links:
-            raise SuiteError(f"no trajectory is labelled {label!r}; there are {', '.join(links) or 'none'}")
-        key, n_steps, stride = links[label]
-        return self._store.read(key, n_steps, stride)
+        return _stored(self._store, self.folder.trajectory_links(), label)
+
+
+def _stored(store: TrajectoryStore, links: dict[str, list[Any]], label: str) -> Trajectory:
+    if label not in links:
+        raise SuiteError(f"no trajectory is labelled {label!r}; there are {', '.join(links) or 'none'}")
+    key, n_steps, stride = links[label]
+    return store.read(key, n_steps, stride)
 
 
 def _pack(answers: Sequence[Evaluation]) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlipbench.core.suite import IntendedUse
 from mlipbench.simulate.driver import simulate
+from mlipbench.simulate.relax import relax
 from mlipbench.simulate.requests import merge
 from mlipbench.store.trajectories import TrajectoryStore
 
@@ -52,6 +53,9 @@ class Fake:
         key = self.potential.identity.key
         wanted = list(self.specs.values())
         simulate(self.potential, key, merge(wanted, wanted, key), self.store)
+
+    def relax(self, structure, force_tolerance_eV_per_A, max_steps):
+        return relax(self.potential, structure, force_tolerance_eV_per_A, max_steps)
 
     def save(self, name, array):
         self.arrays[name] = np.asarray(array)
