@@ -28,6 +28,7 @@ from mlipbench.core.suite import (
 )
 from mlipbench.core.trajectory import (
     NVE,
+    Event,
     Langevin,
     Limits,
     MaxwellBoltzmann,
@@ -47,6 +48,7 @@ __all__ = [
     "DataError",
     "Duration",
     "Evaluation",
+    "Event",
     "Evidence",
     "Figure",
     "FramesRef",

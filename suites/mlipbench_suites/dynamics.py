@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlipbench.api import Measurement, StructurePicture, Trajectory, stats, structure
+from mlipbench.api import Event, Measurement, StructurePicture, Trajectory, stats, structure
 from mlipbench_suites.drawing import picture
+from mlipbench_suites.hole import Finding
 
 MASS_VELOCITY_SQUARED = 103.642697  # eV per u (A/fs)^2
 TEMPERATURE_TOLERANCE = 0.1
@@ -54,12 +55,16 @@ def finite(trajectory: Trajectory) -> np.ndarray:
     return np.isfinite(trajectory.potential_energy) & np.isfinite(trajectory.kinetic_energy)
 
 
-def survival(name: str, run: Trajectory, before: Trajectory | None, temperature_K: float) -> Measurement:
-    """Count of events (0 or 1) of a run and of its preparation, with the event in words."""
-    event, where = run.event, ""
-    if before is not None and before.event is not None:
-        event, where = before.event, "during the preparation, "
-    note = f"ended {where}by {event}; {advice(event.what)}" if event else ""
+def survival(
+    name: str, run: Trajectory, before: Trajectory, found: Finding, temperature_K: float
+) -> Measurement:
+    """Count of events (0 or 1) of a run and of its preparation, with the first in words.
+
+    `found` is what the quench of the one that broke off says.
+    """
+    where = "during the preparation, " if before.event else ""
+    event = before.event or run.event
+    note = f"ended {where}by {explained(event, found)}" if event else ""
     return Measurement(
         name=name,
         value=0.0 if event is None else 1.0,
@@ -72,13 +77,18 @@ def survival(name: str, run: Trajectory, before: Trajectory | None, temperature_
     )
 
 
+def explained(event: Event, found: Finding) -> str:
+    """An event, its likely cause (unless a hole is confirmed), and what the quench says."""
+    cause = "" if found.confirmed else advice(event.what)
+    return "; ".join(part for part in (str(event), cause, found.words) if part)
+
+
 def advice(what: str) -> str:
     """Likely cause of an event, in words."""
     return {
         "closest_contact": "atoms fell onto each other: no repulsive wall where no data were",
         "temperature": "the run exploded: wrong forces outside the training domain, or too long a time step",
-        "energy_drop": "a suspected hole in the energy surface; liquids and defects also go down, so look "
-        "at contacts and coordination of the last frame",
+        "energy_drop": "a suspected hole in the energy surface, though liquids and defects also go down",
         "not_finite": "the potential left the numbers",
     }[what]
 
@@ -99,3 +109,12 @@ def event_picture(name: str, run: Trajectory) -> list[StructurePicture]:
             highlight=[i, j],
         )
     ]
+
+
+def each_once(values: list[float]) -> list[float]:
+    """Validator: temperatures (or factors) that print alike would be one run counted twice."""
+    names = [f"{value:g}" for value in values]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"expected each value once, got {', '.join(repeated)} more than once")
+    return values

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from mlipbench.api import (
     NVE,
+    Context,
     Criterion,
     Data,
     Duration,
@@ -27,15 +28,17 @@ from mlipbench.api import (
     TrajectorySpec,
     drift,
 )
-from mlipbench_suites import nve_figures
+from mlipbench_suites import hole, nve_figures
 from mlipbench_suites.dynamics import (
     MASS_VELOCITY_SQUARED,
     com_share,
+    each_once,
     event_picture,
     finite,
     realised,
     survival,
 )
+from mlipbench_suites.nve_step import step_check
 
 
 class NveParams(SuiteParams):
@@ -43,7 +46,9 @@ class NveParams(SuiteParams):
 
     structure: StructureRef = Field(description="where the runs start")
     temperatures_K: list[PositiveFloat] = Field(
-        default=[300.0, 600.0, 1500.0], min_length=1, description="temperatures the runs are prepared at"
+        default=[300.0, 600.0, 1500.0],
+        min_length=1,
+        description="temperatures the runs are prepared at, each once",
     )
     timestep_fs: PositiveFloat = Field(
         default=0.5, description="0.5 serves hydrogen; 1 to 2 where nothing lighter than carbon moves"
@@ -56,6 +61,8 @@ class NveParams(SuiteParams):
     prepare_friction_per_fs: PositiveFloat = Field(default=0.01, description="Langevin friction")
     monitor_stride: PositiveInt = Field(default=10, description="steps between two samples of the energy")
 
+    _each_once = field_validator("temperatures_K")(each_once)
+
 
 @dataclass(frozen=True)
 class _Run:
@@ -64,7 +71,7 @@ class _Run:
     temperature_K: float
     prepared: Trajectory
     main: Trajectory
-    half: Trajectory
+    found: hole.Finding  # of the quench, where the preparation or the run broke off
 
 
 class NveDrift(Suite):
@@ -82,7 +89,8 @@ class NveDrift(Suite):
         "same start at half the time step tells the integrator's error, which falls with the square of the "
         "step on a smooth surface (velocity Verlet: Swope et al., J. Chem. Phys. 76, 637 (1982)), from "
         "forces that are no gradient. Monitors end a run that has left physics, and the report shows its "
-        "last frame."
+        "last frame. That frame and the start are then quenched: a hole in the energy surface is confirmed "
+        "where the frame's minimum lies deeper and holds atoms that are unphysically close."
     )
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     criteria: ClassVar[tuple[Criterion, ...]] = (
@@ -157,12 +165,13 @@ class NveDrift(Suite):
                 seed=inputs.seed,
                 monitor_stride=p.monitor_stride,
             )
-            wanted[f"prepare@{t:g}K"] = prepared
+            prepare, nve, half_step = _labels(t)
+            wanted[prepare] = prepared
             for label, dt, length, stride in (
-                ("nve", p.timestep_fs, p.duration_ps, p.monitor_stride),
-                ("half_step", p.timestep_fs / 2, p.half_step_ps, 2 * p.monitor_stride),
+                (nve, p.timestep_fs, p.duration_ps, p.monitor_stride),
+                (half_step, p.timestep_fs / 2, p.half_step_ps, 2 * p.monitor_stride),
             ):
-                wanted[f"{label}@{t:g}K"] = TrajectorySpec(
+                wanted[label] = TrajectorySpec(
                     structure=start,
                     ensemble=NVE(),
                     timestep_fs=dt,
@@ -173,16 +182,24 @@ class NveDrift(Suite):
                 )
         return wanted
 
+    def produce(self, params: Any, context: Context) -> None:
+        """Run; quench what broke off."""
+        hole.run_and_quench(context, [_labels(t)[:2] for t in params.temperatures_K])
+
     def measure(self, params: Any, data: Data) -> Outcome:
         """Drift, survival, step check and momenta at each temperature."""
         p: NveParams = params
         outcome = Outcome([])
         rows: list[list[str | float | int | None]] = []
         for t in p.temperatures_K:
-            prepared, main, half = (data.trajectory(f"{k}@{t:g}K") for k in ("prepare", "nve", "half_step"))
-            run = _Run(t, prepared, main, half)
+            prepared, main, half = (data.trajectory(label) for label in _labels(t))
+            broken = (_labels(t)[0], prepared) if prepared.event else (_labels(t)[1], main)
+            run = _Run(t, prepared, main, hole.find(data, *broken))
             line = _drift(run)
-            outcome.measurements += [*_measurements(run, line), *_step_check(run)]
+            broke_off = any(r.event is not None for r in (prepared, main, half))
+            checked, remark = step_check(_energy_per_atom(main), _energy_per_atom(half), t, broke_off)
+            outcome.measurements += [*_measurements(run, line), *checked]
+            outcome.notes += remark
             outcome.figures += [nve_figures.energy(run.main, line, t)]
             outcome.figures += event_picture(f"nve-event-{t:g}K", run.main)
             event = run.prepared.event or run.main.event
@@ -197,6 +214,12 @@ class NveDrift(Suite):
             )
         )
         return outcome
+
+
+def _labels(temperature_K: float) -> tuple[str, str, str]:
+    """Of the trajectories at one temperature: preparation, run, run at half the step."""
+    t = f"{temperature_K:g}K"
+    return f"prepare@{t}", f"nve@{t}", f"half_step@{t}"
 
 
 def _steps(ps: float, timestep_fs: float) -> int:
@@ -236,7 +259,7 @@ def _measurements(run: _Run, line: drift.Drift) -> list[Measurement]:
             f"a random walk {line.random_walk:.2f}",
             note=problem or ("too few samples for a slope" if line.stderr is None else ""),
         ),
-        survival("survived", run.main, run.prepared, run.temperature_K),
+        survival("survived", run.main, run.prepared, run.found, run.temperature_K),
         Measurement(
             name="survival_time", value=run.main.length_ps, unit="ps", exact=True, conditions=conditions
         ),
@@ -291,58 +314,3 @@ def _angular_change(run: Trajectory) -> float:
     scale = np.sqrt(2 * kinetic * inertia / 3)
     change = np.linalg.norm(run.angular_momentum - run.angular_momentum[0], axis=1).max()
     return float(change / scale) if scale > 0 else 0.0
-
-
-def _step_check(run: _Run) -> list[Measurement]:
-    """Energy fluctuation at dt over that at dt/2 and the drift extrapolated to dt -> 0."""
-    fine_time, fine = _energy_per_atom(run.half)
-    time, coarse = _energy_per_atom(run.main)
-    n = min(len(fine_time), int(np.searchsorted(time, fine_time[-1], side="right")) if len(fine_time) else 0)
-    if n < drift.FEWEST_SAMPLES:
-        return []
-    conditions: dict[str, float | str] = {"temperature_K": run.temperature_K}
-    lines = [drift.drift(time[:n], coarse[:n]), drift.drift(fine_time[:n], fine[:n])]
-    ratio, error, n_eff = _spread_ratio(coarse[:n], fine[:n])
-    length = {"length_ps": float(fine_time[n - 1])}
-    found = [
-        Measurement(
-            name="step_ratio",
-            value=ratio,
-            unit="1",
-            stderr=error,
-            n_eff=n_eff,
-            conditions=conditions,
-            evidence=length,
-            method="sigma of the detrended total energy at the time step over that at half of it, same "
-            "start and length; jackknife over blocks",
-            note="4 on a smooth surface; near 1 where surface or force is rough on the scale of a step",
-        )
-    ]
-    if lines[0].stderr is not None and lines[1].stderr is not None:
-        found.append(
-            Measurement(
-                name="drift_extrapolated",
-                value=(4 * lines[1].slope - lines[0].slope) / 3,
-                unit="meV/atom/ps",
-                stderr=float(np.hypot(4 * lines[1].stderr, lines[0].stderr)) / 3,
-                n_eff=min(line.n_eff for line in lines),
-                conditions=conditions,
-                evidence=length,
-                method="(4 drift(dt/2) - drift(dt)) / 3 over the length of the check",
-                note="what remains at dt -> 0 points at forces that are no gradient, or at energy jumps",
-            )
-        )
-    return found
-
-
-def _spread_ratio(coarse: np.ndarray, fine: np.ndarray) -> tuple[float, float | None, float]:
-    """Ratio of standard deviations about a line, its jackknife error over blocks, number of blocks."""
-    k = np.arange(len(coarse))
-    squares = [(y - np.polyval(np.polyfit(k, y, 1), k)) ** 2 for y in (coarse, fine)]
-    n_blocks = min(8, len(coarse) // 4)
-    blocks = np.array([[part.mean() for part in np.array_split(s, n_blocks)] for s in squares])
-    if blocks[1].sum() <= 0:
-        return float("inf"), None, float(n_blocks)
-    left_out = np.sqrt((blocks[0].sum() - blocks[0]) / np.maximum(blocks[1].sum() - blocks[1], 1e-300))
-    error = np.sqrt((n_blocks - 1) / n_blocks * ((left_out - left_out.mean()) ** 2).sum())
-    return float(np.sqrt(blocks[0].sum() / blocks[1].sum())), float(error), float(n_blocks)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from scipy.special import chdtri
 
 from mlipbench.api import (
+    Context,
     Criterion,
     Data,
     Duration,
@@ -29,8 +30,9 @@ from mlipbench.api import (
     TrajectorySpec,
     VelocityRescaling,
 )
+from mlipbench_suites import hole
 from mlipbench_suites.drawing import level, line
-from mlipbench_suites.dynamics import Realised, advice, event_picture, realised
+from mlipbench_suites.dynamics import Realised, each_once, event_picture, explained, realised
 from mlipbench_suites.nve_figures import contact_panel
 from mlipbench_suites.structure_watch import Watch, watch
 
@@ -43,7 +45,9 @@ class StabilityParams(SuiteParams):
         default=None, description="the target temperature; default: that of the intended use"
     )
     factors: list[PositiveFloat] = Field(
-        default=[1.0, 1.5], min_length=1, description="temperatures, as multiples of the target"
+        default=[1.0, 1.5],
+        min_length=1,
+        description="temperatures, as multiples of the target, each once",
     )
     duration_ps: Duration = Field(default=100.0, description="length of each run")
     replicas: PositiveInt = Field(default=1, description="independent runs at each temperature")
@@ -56,6 +60,8 @@ class StabilityParams(SuiteParams):
     monitor_stride: PositiveInt = Field(default=10, description="steps between two checks")
     frame_every_fs: PositiveFloat = Field(default=100.0, description="time between two stored frames")
 
+    _each_once = field_validator("factors")(each_once)
+
 
 class Stability(Suite):
     """Survival of NVT runs at the target temperature and at 1.5 times it."""
@@ -66,7 +72,9 @@ class Stability(Suite):
     method: ClassVar[str] = (
         "Independent NVT runs at the target temperature and at 1.5 times it, under monitors that end a run "
         "which has left physics: a pair closer than 0.5 A, a temperature beyond 20000 K, a potential energy "
-        "5 eV/atom below the start, an answer that is no number. One run is one trial: where none of them "
+        "5 eV/atom below the start, an answer that is no number. The last frame of a run that broke off and "
+        "the start are quenched: a hole in the energy surface is confirmed where the frame's minimum lies "
+        "deeper and holds atoms that are unphysically close. One run is one trial: where none of them "
         "fails in a total time t, the failure rate lies below about 3/t at 95 % confidence (Poisson; J. A. "
         "Hanley, A. Lippman-Hand, JAMA 249, 1743 (1983)). The closest contact is followed throughout; for "
         "molecules the bond graph of the start, for ordered solids the Lindemann ratio, the displacements "
@@ -125,6 +133,10 @@ class Stability(Suite):
             for replica in range(p.replicas)
         }
 
+    def produce(self, params: Any, context: Context) -> None:
+        """Run; quench what broke off."""
+        hole.run_and_quench(context, [[label] for label in self.trajectories(params, context)])
+
     def measure(self, params: Any, data: Data) -> Outcome:
         """Failures, the bound on their rate, realised temperature, and what became of the structure."""
         p: StabilityParams = params
@@ -133,7 +145,8 @@ class Stability(Suite):
         for t in _temperatures(p, data.intended_use):
             runs = [data.trajectory(_label(t, replica)) for replica in range(p.replicas)]
             states = [realised(run, t) for run in runs]
-            outcome.measurements += [*_survival(runs, states, t), *_temperature(runs, states, t)]
+            found = [hole.find(data, _label(t, k), run) for k, run in enumerate(runs)]
+            outcome.measurements += [*_survival(runs, states, found, t), *_temperature(runs, states, t)]
             watched = [watch(run) for run in runs]
             outcome.measurements += _structure(runs, watched, t)
             outcome.notes += sorted({f"{t:g} K: {w.words}" for w in watched if w.words})
@@ -161,12 +174,14 @@ def _label(temperature_K: float, replica: int) -> str:
     return f"nvt@{temperature_K:g}K#{replica}"
 
 
-def _survival(runs: list[Trajectory], states: list[Realised], t: float) -> list[Measurement]:
+def _survival(
+    runs: list[Trajectory], states: list[Realised], found: list[hole.Finding], t: float
+) -> list[Measurement]:
     conditions: dict[str, float | str] = {"temperature_K": t}
     failed = [run for run in runs if run.event is not None]
     total = sum(run.length_ps for run in runs)
     problem = "" if failed else next((s.problem for s in states if s.problem), "")
-    words = [f"{run.event}; {advice(run.event.what)}" for run in failed if run.event]
+    words = [explained(run.event, what) for run, what in zip(runs, found, strict=True) if run.event]
     # 95 % upper limit of a Poisson mean after k events: half the chi-squared quantile of 2 k + 2
     bound = 0.5 * float(chdtri(2 * len(failed) + 2, 0.05)) / max(total, 1e-300)
     return [

@@ -117,6 +117,27 @@ def test_rough_surface_is_told_by_the_half_step():
     assert verdicts(NveDrift, outcome)["step_ratio@300K"] == "FAIL"
 
 
+def test_missing_step_check_is_said_with_the_cause():
+    """Eleven samples in common, one fewer than a slope needs: no number, and a remark instead of silence."""
+    short = synthetic(drift=0, wiggle=0.005, ps=0.1, dt=0.5, stride=20)
+    assert len(short.steps) == 11
+    outcome, m = measure(synthetic(), half=short)
+    assert "step_ratio@300K" not in m
+    (note,) = outcome.notes
+    assert note.startswith("300 K: the time step was not checked.")
+    assert "11 samples in common where 12 are needed: lengthen half_step_ps" in note
+    ended = replace(short, event=Event(200, 100.0, "temperature", 3e4, 2e4))
+    outcome, _ = measure(synthetic(), half=ended)
+    assert outcome.notes[0].endswith("are needed: a run broke off.")
+    outcome, _ = measure(synthetic(), half=synthetic(ps=0.11, dt=0.5, stride=20))
+    assert outcome.notes == []
+
+
+def test_each_temperature_is_asked_once():
+    with pytest.raises(ValueError, match="300 more than once"):
+        NveDrift.Params(structure=STRUCTURE, temperatures_K=[300.0, 600.0, 300.0])
+
+
 def test_explosion_fails_with_time_words_and_picture():
     main = synthetic(ps=3.0)
     positions = SILICON.positions.copy()

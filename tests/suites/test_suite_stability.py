@@ -140,6 +140,11 @@ def test_trajectories_follow_the_intended_use():
     assert specs["nvt@500K#0"].limits == Limits()
 
 
+def test_each_temperature_is_asked_once():
+    with pytest.raises(ValueError, match=r"1\.5 more than once"):
+        Stability.Params(structure=STRUCTURE, factors=[1.5, 1.0, 1.5])
+
+
 ARGON = Structure.from_ase(bulk("Ar", cubic=True, a=5.4) * (2, 2, 2))
 
 
