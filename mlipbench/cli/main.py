@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from mlipbench.cli.analyze import analyze
+from mlipbench.cli.export import export
 from mlipbench.cli.gate import gate
 from mlipbench.cli.init import init
 from mlipbench.cli.listing import listing
@@ -42,6 +43,7 @@ app.command()(plan)
 app.command()(analyze)
 app.command()(report)
 app.command()(gate)
+app.command()(export)
 app.command("list")(listing)
 app.command()(init)
 

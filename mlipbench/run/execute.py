@@ -124,7 +124,8 @@ def _suite(run: RunFolder, plan: Plan, inputs: PlanInputs, entry: SuiteEntry, pa
             context = SuiteContext(plan, inputs.manifest, run, entry, potential, parent.progress)
             folder.begin(key)
             entry.suite().produce(plan.params(entry.key), context)
-            folder.finish(key, context.links())
+            unverified = [r.name for r in inputs.references.values() if not r.verified]
+            folder.finish(key, context.links(), unverified)
         parent.progress(1.0, "measuring")
         folder.write_result(measure(run, plan, entry))
     except (InputError, StoreError):
@@ -153,14 +154,23 @@ def measure(run: RunFolder, plan: Plan, entry: SuiteEntry) -> SuiteResult:
     """Measure and judge what a suite has produced; pure, the potential is not needed."""
     params = plan.params(entry.key)
     outcome = entry.suite().measure(params, StoredData(plan, run, entry.key))
-    properties = frozenset(probe.record_of(run)["properties"])
-    terms = Terms(plan.intended_use, properties, probe.suite_limits(plan, entry.key))
+    unverified = run.suite(entry.key).unverified_references()
+    terms = Terms(
+        plan.intended_use,
+        frozenset(probe.record_of(run)["properties"]),
+        probe.suite_limits(plan, entry.key),
+        gates=not unverified,
+    )
+    remarks = [
+        f"The reference {name} is not verified: its criteria advise, and decide nothing."
+        for name in unverified
+    ]
     return result_head(entry, plan, status="complete").model_copy(
         update={
             "measurements": judge_suite(entry.key, outcome.measurements, entry.suite.criteria, terms),
             "figures": outcome.figures,
             "tables": outcome.tables,
-            "notes": outcome.notes,
+            "notes": [*remarks, *outcome.notes],
         }
     )
 

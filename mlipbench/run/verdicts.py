@@ -19,6 +19,7 @@ class Terms:
     use: IntendedUse
     properties: frozenset[str]  # what the potential can be asked
     limits: Mapping[str, float]  # criterion name -> limit set by the suite file
+    gates: bool = True  # False: an unverified reference was used, nothing is required
 
 
 def judge_suite(
@@ -41,7 +42,7 @@ def judge_suite(
         asked = criterion if limit is None else criterion.model_copy(update={"limit": limit})
         default = None if limit is None else criterion.limit
         judged += [
-            _entry(key, m, asked, verdict, _is_required(asked, m, terms.use), default)
+            _entry(key, m, asked, verdict, terms.gates and _is_required(asked, m, terms.use), default)
             for m, verdict in zip(family, judge(family, asked), strict=True)
         ]
     measured = {m.name for m in measurements}

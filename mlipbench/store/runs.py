@@ -99,10 +99,19 @@ class SuiteFolder:
             raise StoreError(f"array name {name!r}: expected letters, digits, '-', '_', '.'")
         write_bytes(self.path / "arrays" / f"{name}.npy", array_bytes(array))
 
-    def finish(self, key: str, trajectories: dict[str, list[Any]]) -> None:
-        """Commit: from here on the production under `key` is complete."""
-        arrays = {p.stem: _sha256(p) for p in sorted((self.path / "arrays").glob("*.npy"))}
-        write_json(self.path / "data.json", {"key": key, "arrays": arrays, "trajectories": trajectories})
+    def finish(self, key: str, trajectories: dict[str, list[Any]], unverified: list[str]) -> None:
+        """Commit: from here on the production under `key` is complete.
+
+        `trajectories` are label -> [key, number of steps, frame stride]; `unverified` names the
+        references that were used though their manifest does not vouch for them.
+        """
+        content = {
+            "key": key,
+            "arrays": {p.stem: _sha256(p) for p in sorted((self.path / "arrays").glob("*.npy"))},
+            "trajectories": trajectories,
+            "unverified": unverified,
+        }
+        write_json(self.path / "data.json", content)
 
     def produced(self, key: str | None = None) -> bool:
         """Whether a production (under `key`, where given) is complete."""
@@ -131,6 +140,11 @@ class SuiteFolder:
         """Label -> [key, number of steps, frame stride]."""
         links: dict[str, list[Any]] = read_json(self.path / "data.json")["trajectories"]
         return links
+
+    def unverified_references(self) -> list[str]:
+        """References that must not gate."""
+        names: list[str] = read_json(self.path / "data.json")["unverified"]
+        return names
 
     # ---- what `measure` leaves
     def write_result(self, result: SuiteResult) -> None:
