@@ -6,13 +6,13 @@ trajectories, explains of it:
 
     share = 1 - sum (e - e_model)^2 / sum e^2      (cross-validated over clusters of frames)
 
-Energy errors are modelled by density, energy, closest contact and r.m.s. force (a stand-in for the
-temperature) of the frame, and their squares. Force errors are modelled atom by atom,
+Energy errors are modelled by density, energy, closest contact and temperature of the frame (its r.m.s.
+force stands in for a temperature that is not known), and their squares. Force errors atom by atom,
 
     dF_i = sum_m c_m v_im,    v_i0 = F_i (softening, hardening),
     v_im = sum_j exp(-(r_ij - mu_m)^2 / 2 s^2) r_ji / |r_ji|   (a pair force: pressure-like, along r)
 
-with c_m linear in the frame's density, energy and r.m.s. force. Random errors give a share near zero.
+with c_m linear in the frame's density, energy and temperature. Random errors give a share near zero.
 """
 
 from __future__ import annotations

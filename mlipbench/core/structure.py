@@ -82,3 +82,4 @@ class LabelledFrame:
     config_type: str  # "" where the file names none
     trajectory: str  # name of the trajectory the frame came from, "" where unknown
     label: str  # "file.extxyz#12": where a reader finds the frame
+    temperature_K: float | None = None  # at which it was sampled; None where the file does not say

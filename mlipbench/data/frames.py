@@ -7,6 +7,7 @@ Where the labels are found, unless `keys` names them (our name -> name in the fi
     stress   `stress`: 3x3, or six numbers in ASE's order xx, yy, zz, yz, xz, xy; eV/A^3, positive
              under tension. Else `virial`, `virials` in eV: stress = -virial / volume
     config_type  `config_type`, `config_name`;   trajectory  `trajectory`, `traj`
+    temperature  `temperature_K`, `temperature`: at which the frame was sampled, in K
 
 in calculator results, comment line, atom columns, or the key-value pairs and data of a database row;
 in any letter case, and with REF_, DFT_ before or _ref, _dft behind. Two candidates that disagree are
@@ -29,7 +30,8 @@ from mlipbench.core.structure import FloatArray, LabelledFrame, Structure
 from mlipbench.data import extxyz
 from mlipbench.data.parsing import existing_file, parsing
 
-LABELS = ("energy", "forces", "stress", "virial", "config_type", "trajectory")
+LABELS = ("energy", "forces", "stress", "virial", "config_type", "trajectory", "temperature")
+_OPTIONAL = ("config_type", "trajectory", "temperature")  # a key that a frame lacks is no error
 _MEANINGS = {
     "energy": "energy",
     "total_energy": "energy",
@@ -43,6 +45,8 @@ _MEANINGS = {
     "config_name": "config_type",
     "trajectory": "trajectory",
     "traj": "trajectory",
+    "temperature": "temperature",
+    "temperature_k": "temperature",
 }
 _AFFIX = re.compile(r"^(ref|dft)_|_(ref|dft)$")
 _ASYMMETRY = 1e-3  # of the largest component: rounding in the file is smaller, a wrong order larger
@@ -135,6 +139,7 @@ def _labelled(path: Path, number: int, where: str, atoms: Atoms, keys: Mapping[s
         config_type=str(found.get("config_type", "")),
         trajectory=str(found.get("trajectory", "")),
         label=f"{path.name}#{number}",
+        temperature_K=_temperature(found, where),
     )
 
 
@@ -160,7 +165,7 @@ def _labels(atoms: Atoms, where: str, keys: Mapping[str, str]) -> dict[str, Any]
         values.update({k: v for k, v in atoms.calc.results.items() if v is not None})
     chosen: dict[str, tuple[str, Any]] = {}
     for meaning, key in keys.items():
-        if key not in values and meaning in ("config_type", "trajectory"):
+        if key not in values and meaning in _OPTIONAL:
             continue
         if key not in values:
             present = ", ".join(sorted(set(values) - {"numbers", "positions"})) or "none"
@@ -193,6 +198,16 @@ def _numbers(value: Any, shape: tuple[int, ...], name: str, where: str) -> Float
     if not np.isfinite(array).all():
         raise DataError(f"{where}: {name} that are not numbers (NaN or infinite)")
     return array
+
+
+def _temperature(found: Mapping[str, Any], where: str) -> float | None:
+    """K."""
+    if "temperature" not in found:
+        return None
+    value = float(_numbers(found["temperature"], (), "temperature", where))
+    if value < 0:
+        raise DataError(f"{where}: temperature of {value:g} (expected K, at least 0)")
+    return value
 
 
 def _stress(found: Mapping[str, Any], structure: Structure, where: str) -> FloatArray | None:

@@ -65,7 +65,8 @@ class Parity(Suite):
         "never over force components, which are not independent. The skill compares with the prediction "
         "of each composition's mean energy, and of no force. Tails are judged within bins of species and "
         "force, since pooled residuals mix scales. The systematic share is what a small cross-validated "
-        "model of the error (density, energy, contacts; pair forces and scaled forces) explains of it: "
+        "model of the error (density, energy, closest contact, temperature of the frame; pair forces and "
+        "scaled forces) explains of it: "
         "random errors average out along a trajectory, systematic ones accumulate. Stresses count six "
         "components."
     )
@@ -169,7 +170,7 @@ class Parity(Suite):
         measurements = [*_energies(p, summaries, answers), *_forces(summaries, answers)]
         measurements += _stresses(summaries, answers, data.has("stress_predicted"))
         shares, structured_tables = systematic(answers, align, np.random.default_rng(p.bootstrap_seed))
-        notes = _zero(p, align, summaries)
+        notes = [*_zero(p, align, summaries), *parity_tables.temperature_words(answers)]
         outcome = Outcome([*measurements, *shares], notes=notes)
         outcome.tables = [*parity_tables.tables(answers, align, p.worst_frames), *structured_tables]
         outcome.notes += parity_tables.words(answers, align)
@@ -224,6 +225,8 @@ def _save_labels(context: Context, frames: list[LabelledFrame]) -> None:
     forces = [_or_nan(f.forces, (len(x), 3)) for f, x in zip(frames, s, strict=True)]
     context.save("forces", np.concatenate(forces))
     context.save("stress", np.array([_or_nan(f.stress, (3, 3)) for f in frames]))
+    temperatures = [np.nan if f.temperature_K is None else f.temperature_K for f in frames]
+    context.save("temperature", np.array(temperatures))
     for name in ("config_type", "trajectory", "label"):
         context.save(name, np.array([getattr(f, name) for f in frames]))
 

@@ -21,6 +21,7 @@ class Answers:
     pbc: np.ndarray  # (n_frames, 3)
     stress: np.ndarray  # (n_frames, 3, 3) eV/A^3, labels
     stress_predicted: np.ndarray | None  # (n_frames, 3, 3) eV/A^3
+    temperatures: np.ndarray  # (n_frames,) K, NaN where the file does not say
     config_types: list[str]
     names: list[str]  # where a reader finds each frame
     clusters: np.ndarray  # (n_frames,)
@@ -49,6 +50,7 @@ class Answers:
             pbc=data.array("pbc"),
             stress=data.array("stress"),
             stress_predicted=data.array("stress_predicted") if has_stress else None,
+            temperatures=data.array("temperature"),
             config_types=[str(x) for x in data.array("config_type")],
             names=[str(x) for x in data.array("label")],
             clusters=clusters,
@@ -93,9 +95,14 @@ class Answers:
         cutoff = structured.PAIR_CUTOFF_A
         return [structure.pairs(f.positions, f.cell, f.pbc, cutoff) for f in frames]
 
+    @property
+    def temperatures_tell(self) -> bool:
+        """Whether every frame has a temperature, and not all the same."""
+        return bool(np.isfinite(self.temperatures).all() and np.ptp(self.temperatures) > 0)
+
     @cached_property
     def features(self) -> structured.Features:
-        """Density, energy, closest contact and r.m.s. force of each frame."""
+        """Density, energy, closest contact and temperature (or r.m.s. force) of each frame."""
         n = np.bincount(self.labels.frame)
         volume = np.abs(np.linalg.det(self.cells))
         periodic = self.pbc.all(axis=1) & (volume > 0)
@@ -103,10 +110,13 @@ class Answers:
         density = np.where(periodic, 1.66053907 * mass / np.where(periodic, volume, 1.0), np.nan)
         energy, _ = parity.composition_residual(self.labels.energy / n, self.labels.counts[1])
         contact = np.array([p.distances.min() if len(p.distances) else np.nan for p in self.pairs])
-        squared = np.bincount(self.labels.frame, (self.labels.forces**2).sum(axis=1)) / n
+        heat, name = self.temperatures, "temperature (K)"
+        if not self.temperatures_tell:
+            squared = np.bincount(self.labels.frame, (self.labels.forces**2).sum(axis=1)) / n
+            heat, name = np.sqrt(squared), "r.m.s. force (eV/A)"
         return structured.Features(
-            ("density (g/cm^3)", "energy (eV/atom)", "closest contact (A)", "r.m.s. force (eV/A)"),
-            np.column_stack([density, energy, contact, np.sqrt(squared)]),
+            ("density (g/cm^3)", "energy (eV/atom)", "closest contact (A)", name),
+            np.column_stack([density, energy, contact, heat]),
         )
 
 
@@ -194,7 +204,7 @@ def systematic(
 
 
 def _force_basis(answers: Answers) -> np.ndarray:
-    """(n_atoms, 3, p): scaled label forces and pair forces, times 1, density, energy, r.m.s. force."""
+    """(n_atoms, 3, p): scaled label forces and pair forces, times 1, density, energy, temperature."""
     x = structured.design(
         structured.Features(answers.features.names, answers.features.values[:, [0, 1, 3]]), squares=False
     )

@@ -189,6 +189,17 @@ def words(answers: Answers, align: parity.Alignment) -> list[str]:
     return found
 
 
+def temperature_words(answers: Answers) -> list[str]:
+    """What the systematic share took for the temperature, where that was not the frames' own."""
+    if answers.temperatures_tell:
+        return []
+    missing = int((~np.isfinite(answers.temperatures)).sum())
+    why = "The temperature is the same in all frames"
+    if missing:
+        why = f"{missing} of {len(answers.temperatures)} frames name no temperature (temperature_K)"
+    return [f"{why}: in the systematic share the r.m.s. force of a frame stands in for it."]
+
+
 def _unique(labels: parity.Labels) -> np.ndarray:
     return np.unique(labels.numbers)
 

@@ -123,6 +123,46 @@ def test_random_and_structured_errors_of_equal_mae_are_told_apart():
     assert b["force_systematic_share"].value - 3 * b["force_systematic_share"].stderr > 0.1
 
 
+def with_temperatures(temperatures):
+    return [replace(f, temperature_K=t) for f, t in zip(FRAMES, temperatures, strict=True)]
+
+
+def test_error_that_goes_with_the_temperature_is_found_where_frames_name_it():
+    """Errors of energy and force proportional to a temperature drawn at random, so that nothing else of a
+    frame tells it: the share is near one with the temperatures, and near zero without."""
+    drawn = np.repeat(np.random.default_rng(8).uniform(100, 900, N_TRAJECTORIES), N_EACH)
+    named = with_temperatures(drawn)
+    by_name = {f.label: f.temperature_K for f in named}
+
+    def error(frame, rng):
+        heat = (by_name[frame.label] - 500) / 400
+        return 0.002 * heat * len(frame.structure), 0.05 * heat * frame.forces, np.zeros((3, 3))
+
+    outcome, known = judge_planted(error, named)
+    assert known["energy_systematic_share"].value > 0.95
+    assert known["force_systematic_share"].value > 0.9
+    assert not any("temperature" in note for note in outcome.notes)
+    table = next(t for t in outcome.tables if t.id == "parity-energy-structure")
+    assert {row[0] for row in table.rows if "temperature" in row[0] or "force" in row[0]} == {
+        "temperature (K)"
+    }
+    outcome, blind = judge_planted(error)
+    assert blind["energy_systematic_share"].value < 0.4
+    assert blind["force_systematic_share"].value < 0.4
+    assert any("60 of 60 frames name no temperature" in note for note in outcome.notes)
+
+
+def test_temperatures_that_tell_nothing_leave_the_force_in_their_place():
+    _, without = judge_planted(noise())
+    for temperatures, words in (
+        ([None, *[300.0 + k for k in range(59)]], "1 of 60 frames name no temperature"),
+        ([300.0] * 60, "The temperature is the same in all frames"),
+    ):
+        outcome, m = judge_planted(noise(), with_temperatures(temperatures))
+        assert any(words in note and "r.m.s. force" in note for note in outcome.notes)
+        assert m["force_systematic_share"] == without["force_systematic_share"]
+
+
 def _pair_force(s):
     from mlipbench.analysis.structure import pairs
 

@@ -131,6 +131,19 @@ CASES = {
         "FILE:1: frame 0: 'REF_energy' and 'energy' disagree: which one is the label? "
         "(say keys: {energy: energy})",
     ),
+    "temperature in words": (
+        replaced("energy=-1.5", "energy=-1.5 temperature=warm"), {},
+        "FILE:1: frame 0: temperature that are not numbers: 'warm'",
+    ),
+    "temperature below zero": (
+        replaced("energy=-1.5", "energy=-1.5 temperature_K=-20"), {},
+        "FILE:1: frame 0: temperature of -20 (expected K, at least 0)",
+    ),
+    "two temperatures that disagree": (
+        replaced("energy=-1.5", "energy=-1.5 temperature=300 temperature_K=600"), {},
+        "FILE:1: frame 0: 'temperature' and 'temperature_K' disagree: which one is the label? "
+        "(say keys: {temperature: temperature_K})",
+    ),
     "key that is not there": (
         FRAME, {"keys": {"energy": "E_dft"}},
         "FILE:1: frame 0: no 'E_dft' for energy (the frame has: energy, forces, stress)",
@@ -138,7 +151,7 @@ CASES = {
     "label that is not ours": (
         FRAME, {"keys": {"enery": "E"}},
         "FILE: unknown label 'enery' in keys "
-        "(expected one of energy, forces, stress, virial, config_type, trajectory)",
+        "(expected one of energy, forces, stress, virial, config_type, trajectory, temperature)",
     ),
     "index beyond the end": (FRAME, {"index": "7"}, "FILE: index '7' selects none of its 1 frames"),
     "slice beyond the end": (FRAME, {"index": "7:"}, "FILE: index '7:' selects none of its 1 frames"),
@@ -230,6 +243,22 @@ def test_named_keys_decide(tmp_path):
     (frame,) = read_frames(write_text(tmp_path, text), keys={"energy": "REF_energy"})
     assert frame.energy == -1.6
     assert (frame.config_type, frame.trajectory) == ("bulk", "run3")
+
+
+@pytest.mark.parametrize(
+    ("written", "keys", "expected"),
+    [
+        ("temperature_K=330", {}, 330.0),
+        ("Temperature=330.5", {}, 330.5),
+        ("temperature=1 T_bath=330", {"temperature": "T_bath"}, 330.0),
+        ("config_type=bulk", {}, None),
+        ("config_type=bulk", {"temperature": "T_bath"}, None),
+    ],
+)
+def test_temperature(written, keys, expected, tmp_path):
+    text = replaced("energy=-1.5", f"energy=-1.5 {written}")
+    (frame,) = read_frames(write_text(tmp_path, text), keys=keys)
+    assert frame.temperature_K == expected
 
 
 @pytest.mark.parametrize(
