@@ -45,11 +45,11 @@ def export(
 
 def trajectories(run: RunFolder) -> dict[str, list[Any]]:
     """File name -> key, steps, stride of every trajectory that a suite of the run has asked for."""
-    folders = sorted((run.path / "suites").glob("*/data.json"))
+    done = [key for key in run.results().suites if run.suite(key).produced()]
     links = {
-        f"{path.parent.name}-{label.replace('@', '-').replace('#', '-')}": link
-        for path in folders
-        for label, link in run.suite(path.parent.name).trajectory_links().items()
+        f"{key}-{label.replace('@', '-').replace('#', '-')}": link
+        for key in done
+        for label, link in run.suite(key).trajectory_links().items()
     }
     if not links:
         raise StoreError(

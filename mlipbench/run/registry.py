@@ -44,5 +44,8 @@ def suite_type(name: str) -> type[Suite]:
 
 
 def source_hash(suite: type[Suite]) -> str:
-    """sha256 of the file a suite is defined in: a changed suite is computed anew."""
-    return hashlib.sha256(Path(inspect.getfile(suite)).read_bytes()).hexdigest()
+    """sha256 of the modules beside the one a suite is defined in: a changed suite is computed anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(inspect.getfile(suite)).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -69,18 +69,20 @@ class Session:
                 self.run.file(layout.PROVENANCE),
                 provenance({"seed": self.plan.seed, "suite_file": Path(self.plan.file).name}),
             )
-            estimates = self._probe("probe")
-            self._suites(estimates)
+            estimates = self._probe()
+            contract = self.run.suite(probe.CONTRACT).result()
+            broken = self.fail_fast and contract is not None and _fails(contract)
+            self._suites(estimates, probe.CONTRACT if broken else "")
             results = collect(self.run, self.plan, inputs.references)
             self.run.write_results(results)
             write_json(self.run.file(layout.TIMINGS), self.timings)
             return results
 
-    def _probe(self, task: str) -> Mapping[str, dict[str, float]]:
+    def _probe(self) -> Mapping[str, dict[str, float]]:
         """Load and check the potential in a child; estimates where it came so far."""
         answers: dict[str, Any] = {}
         self.run.suite(probe.CONTRACT).drop_result()
-        failure = self._child(probe.CONTRACT, [task], None, answers)
+        failure = self._child(probe.CONTRACT, ["probe"], None, answers)
         if failure:
             self.run.suite(probe.CONTRACT).write_result(
                 failed_result(self.run, probe.CONTRACT, probe.CONTRACT, failure)
@@ -89,10 +91,9 @@ class Session:
         estimates: Mapping[str, dict[str, float]] = answers.get("estimates", {})
         return estimates
 
-    def _suites(self, estimates: Mapping[str, dict[str, float]]) -> None:
+    def _suites(self, estimates: Mapping[str, dict[str, float]], stopped_by: str) -> None:
         """All suites, the cheapest first; with `fail_fast` until the first that fails."""
         cost = {key: estimates.get(key, {}).get("seconds", 0.0) for key in self.plan.suites}
-        stopped_by = ""
         for key in sorted(self.plan.suites, key=lambda k: cost[k]):
             entry = self.plan.suites[key]
             if stopped_by:

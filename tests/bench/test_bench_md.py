@@ -34,7 +34,7 @@ class Null(Potential):
     identity = Identity("null", "0", True)
 
     def evaluate(self, structures, properties=("energy", "forces")):
-        raise NotImplementedError
+        raise AssertionError("molecular dynamics binds, it does not evaluate")
 
     def bind(self, structure, n_replicas):
         answer = BatchEvaluation(np.zeros(n_replicas), np.zeros((n_replicas, len(structure), 3)))

@@ -128,14 +128,16 @@ def test_4_a_calculator_that_raises(tmp_path):
 
 
 def test_fail_fast_stops_and_says_so(tmp_path):
-    suite = suite_file(
-        tmp_path, "mlipbench.potentials.faulty:force_noise", "{base: lj-ar, sigma_eV_per_A: 0.2}"
-    )
+    limits = "limits: {parity/force_mae: {limit: 0.05, reason: tightened to show a failure}}\n"
+    suite = suite_file(tmp_path, tail=limits)
     done = mlipbench("run", suite, "--output", "out", "--fail-fast", cwd=tmp_path)
     assert done.returncode == 1
     found = results(tmp_path / "out")["suites"]
     assert found["nve"]["status"] == "not_run"
     assert "parity" in found["nve"]["reason"]
+    # Without the flag the same folder is completed.
+    assert mlipbench("run", suite, "--output", "out", cwd=tmp_path).returncode == 1
+    assert results(tmp_path / "out")["suites"]["nve"]["status"] == "complete"
 
 
 def test_a_waiver_in_force_and_one_that_has_expired(tmp_path):
