@@ -128,7 +128,7 @@ class Bin:
 
     centre: float
     mean: float
-    stderr: float
+    stderr: float | None  # None: all of one cluster, nothing tells how much it would differ
     n: int
 
 
@@ -149,6 +149,6 @@ def binned(x: FloatArray, y: FloatArray, clusters: IntArray, n_bins: int = 6) ->
         present, local = np.unique(clusters[inside], return_inverse=True)
         sums = np.bincount(local, y[inside] - mean)
         m = len(present)
-        stderr = float(np.sqrt((sums**2).sum() * m / max(m - 1, 1)) / inside.sum())
+        stderr = float(np.sqrt((sums**2).sum() * m / (m - 1)) / inside.sum()) if m > 1 else None
         bins.append(Bin(float(x[inside].mean()), mean, stderr, int(inside.sum())))
     return bins

@@ -71,7 +71,7 @@ def draw_structure(picture: StructurePicture, prefix: str) -> DrawnStructure:
     keys, height = _keys(scene, picture)
     body = [*_edges(scene), *_solids(scene), *_arrows(scene), *keys]
     svg = (
-        f'<svg class="structure" viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" '
+        f'<svg class="structure" style="overflow:visible" viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" '
         f'aria-labelledby="{prefix}-title {prefix}-desc"><title id="{prefix}-title">'
         f'Atoms of {escape(_formula(picture.numbers))}</title><desc id="{prefix}-desc">'
         f"{escape(picture.alt)}</desc>{''.join(body)}</svg>"
