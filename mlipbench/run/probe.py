@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -72,6 +73,7 @@ def describe(run: RunFolder, plan: Plan, inputs: PlanInputs, potential: Potentia
                 "dtype": potential.capabilities.dtype,
                 "device": potential.capabilities.device,
                 "fingerprint": "",
+                "fingerprints": {},  # hash of a structure -> of the answers about it
             },
         )
     return probe_structures(plan, inputs)
@@ -104,8 +106,9 @@ def check_contract(run: RunFolder, plan: Plan, potential: Potential, structures:
     """Measure and judge the contract, and keep (or compare) the fingerprint."""
     path = run.file(layout.PROBE)
     record = read_json(path)
-    got = contract.fingerprint(potential, structures)
-    if record["fingerprint"] and record["fingerprint"] != got:
+    known = record["fingerprints"]
+    found = {s.hash: contract.fingerprint(potential, [s]) for s in structures}
+    if any(known.get(structure, found[structure]) != found[structure] for structure in found):
         raise StoreError(
             f"the potential answers differently than when {run.path} was begun, though nothing that "
             "it declares has changed; name its files under potential.files, and choose another --output"
@@ -124,7 +127,8 @@ def check_contract(run: RunFolder, plan: Plan, potential: Potential, structures:
             measurements=judge_suite(CONTRACT, measurements, contract.CRITERIA, terms),
         )
     )
-    write_json(path, record | {"fingerprint": got})
+    together = hashlib.sha256("".join(found[key] for key in sorted(found)).encode()).hexdigest()
+    write_json(path, record | {"fingerprints": known | found, "fingerprint": together})
 
 
 def suite_limits(plan: Plan, key: str) -> dict[str, float]:

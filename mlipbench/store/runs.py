@@ -30,7 +30,7 @@ class RunFolder:
         """Make the folder; StoreError where that is not possible."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.path / layout.LOCK, "")
+            (self.path / layout.LOCK).touch()  # never replaced: the lock is on this very file
         except OSError as error:
             raise StoreError(
                 f"cannot create the run folder {self.path}: {error.strerror}; choose another with --output"
