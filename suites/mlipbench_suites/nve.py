@@ -106,7 +106,7 @@ class NveDrift(Suite):
             source="deployment checklist, item 4, at the target temperature; 50 ps from the validation suite",
         ),
         Criterion(
-            name="survived",
+            name="failures",
             compare="==",
             limit=0,
             unit="1",
@@ -236,7 +236,7 @@ def _energy_per_atom(run: Trajectory) -> tuple[np.ndarray, np.ndarray]:
 def _drift(run: _Run) -> drift.Drift:
     time, energy = _energy_per_atom(run.main)
     if run.main.event is not None and len(time) > 1:
-        time, energy = time[:-1], energy[:-1]  # the sample of the event itself is told by `survived`
+        time, energy = time[:-1], energy[:-1]  # the sample of the event itself is told by `failures`
     return drift.drift(time, energy)
 
 
@@ -259,7 +259,7 @@ def _measurements(run: _Run, line: drift.Drift) -> list[Measurement]:
             f"a random walk {line.random_walk:.2f}",
             note=problem or ("too few samples for a slope" if line.stderr is None else ""),
         ),
-        survival("survived", run.main, run.prepared, run.found, run.temperature_K),
+        survival("failures", run.main, run.prepared, run.found, run.temperature_K),
         Measurement(
             name="survival_time", value=run.main.length_ps, unit="ps", exact=True, conditions=conditions
         ),

@@ -35,7 +35,7 @@ def test_nan_on_the_way_is_a_failure_with_its_time(tmp_path):
     )
     done = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert verdicts(tmp_path / "out")["nve/survived@30K"] == "FAIL"
+    assert verdicts(tmp_path / "out")["nve/failures@30K"] == "FAIL"
 
 
 def test_a_calculator_that_cannot_be_constructed_is_an_error_with_its_traceback(tmp_path):

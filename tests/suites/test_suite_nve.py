@@ -76,7 +76,7 @@ def test_drifting_run_fails_also_when_short():
 def test_short_sound_run_is_inconclusive_and_never_passes():
     outcome, _ = measure(synthetic(drift=0.05, ps=2.0))
     found = verdicts(NveDrift, outcome)
-    assert found["drift@300K"] == found["survived@300K"] == "INCONCLUSIVE"
+    assert found["drift@300K"] == found["failures@300K"] == "INCONCLUSIVE"
 
 
 def test_random_walk_has_an_honest_error():
@@ -145,8 +145,8 @@ def test_explosion_fails_with_time_words_and_picture():
     event = Event(3000, 3000.0, "closest_contact", 0.3, 0.5)
     main = replace(main, event=event, positions=positions[None])
     outcome, m = measure(main, temperature=300.0)
-    assert verdicts(NveDrift, outcome)["survived@300K"] == "FAIL"
-    assert "0.300 A apart" in m["survived@300K"].note
+    assert verdicts(NveDrift, outcome)["failures@300K"] == "FAIL"
+    assert "0.300 A apart" in m["failures@300K"].note
     assert m["survival_time@300K"].value == pytest.approx(3.0)
     picture = next(f for f in outcome.figures if f.id == "nve-event-300K")
     assert sorted(picture.highlight) == [3, 7]
@@ -165,7 +165,7 @@ def test_angular_momentum_is_watched_where_nothing_is_periodic():
 
 def test_hot_run_gates_only_where_it_is_the_target():
     levels = {c.name: c.level for c in NveDrift.criteria}
-    assert levels["drift"] == levels["survived"] == "at_target"
+    assert levels["drift"] == levels["failures"] == "at_target"
 
 
 def real(potential, folder, start, temperature, **params):
