@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from mlipbench.core.potential import Potential
 from mlipbench.core.structure import Structure
-from mlipbench.core.trajectory import TrajectorySpec
-from mlipbench.simulate.requests import merge
+from mlipbench.core.trajectory import MaxwellBoltzmann, TrajectorySpec
+from mlipbench.simulate.driver import CHUNK_STEPS, simulate
+from mlipbench.simulate.requests import Request, merge
+from mlipbench.store.trajectories import TrajectoryStore
 
 TIMING_S = 0.5
 """Time spent on one timing at the most, beyond its first call."""
@@ -39,16 +43,15 @@ def estimate(
     another suite has asked for too are counted here as well.
     """
     seconds, steps = 0.0, 0
-    batches: dict[tuple[bytes, float, str], list[tuple[Structure, int]]] = {}
+    batches: dict[tuple[bytes, float, str], list[Request]] = {}
     for request in merge(wanted, (), potential.identity.key):
         spec = request.spec
         group = (spec.structure.numbers.tobytes(), spec.timestep_fs, spec.ensemble.kind)
-        batches.setdefault(group, []).append((spec.structure, request.n_steps))
+        batches.setdefault(group, []).append(request)
         steps += request.n_steps
     for members in batches.values():
-        lengths = [n for _, n in members]
-        together = _time_bound(potential, members[0][0], len(members))
-        seconds += together * sum(lengths) / len(members)
+        together = _time_step(potential, members)
+        seconds += together * sum(request.n_steps for request in members) / len(members)
     if structures:
         properties = ("energy", "forces", "stress") if with_stress else ("energy", "forces")
         sample = [structures[0], structures[-1]]
@@ -57,18 +60,28 @@ def estimate(
     return Estimate(steps, len(structures), seconds)
 
 
-def _time_bound(potential: Potential, structure: Structure, n_replicas: int) -> float:
-    """Seconds a step of `n_replicas` side by side, atoms moved between calls as in a run."""
-    bound = potential.bind(structure, n_replicas)
-    rng = np.random.default_rng(0)
-    positions = np.repeat(structure.positions[None], n_replicas, axis=0)
-    cells = np.repeat(structure.cell[None], n_replicas, axis=0)
-
-    def step() -> None:
-        positions[:] += rng.normal(0.0, 0.002, positions.shape)
-        bound(positions, cells, False)
-
-    return _median_time(step)
+def _time_step(potential: Potential, members: Sequence[Request]) -> float:
+    """Seconds a step of all members side by side, monitors and storage included: a short real run."""
+    bound = potential.bind(members[0].spec.structure, len(members))
+    positions = np.stack([request.spec.structure.positions for request in members])
+    cells = np.stack([request.spec.structure.cell for request in members])
+    force = _median_time(lambda: bound(positions, cells, False))
+    n_steps = max(5, min(CHUNK_STEPS, int(TIMING_S / force)))
+    short = [
+        replace(
+            request.spec,
+            n_steps=n_steps,
+            frame_stride=request.frame_stride,
+            start=MaxwellBoltzmann(request.spec.temperature_K or 0.0),
+            seed=index,  # equal specifications would be one trajectory
+        )
+        for index, request in enumerate(members)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        requests = merge(short, (), potential.identity.key)
+        simulate(potential, potential.identity.key, requests, TrajectoryStore(Path(folder)))
+        return (time.perf_counter() - start) / n_steps
 
 
 def _median_time(call: Callable[[], object]) -> float:

@@ -91,7 +91,7 @@ def _end_with_parent() -> None:
 
 # ---------------------------------------------------------------- the potential
 def _probe(run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, with_contract: bool) -> None:
-    failure: BaseException | None = None
+    """Who the potential is, its contract, its cost. Without a contract check every error is the user's."""
     parent.progress(0.0, "loading the potential")
     try:
         potential = probe.load_potential(plan)
@@ -99,15 +99,19 @@ def _probe(run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, with
         if with_contract:
             parent.progress(0.2, "checking the contract of the potential")
             probe.check_contract(run, plan, potential, structures)
-        found = probe.estimates(plan, inputs, potential, parent.progress)
-        parent.send(estimates={key: vars(cost) for key, cost in found.items()})
     except (InputError, StoreError):
         raise
     except BaseException as error:
-        failure = error
         if not with_contract:
             raise
-        _store_failure(run, probe.CONTRACT, probe.CONTRACT, failure)
+        _store_failure(run, probe.CONTRACT, probe.CONTRACT, error)
+        return
+    try:
+        found = probe.estimates(plan, inputs, potential, parent.progress)
+        parent.send(estimates={key: vars(cost) for key, cost in found.items()})
+    except BaseException:
+        if not with_contract:
+            raise  # of a run the suites themselves will tell
 
 
 # ---------------------------------------------------------------- suites

@@ -83,7 +83,7 @@ class Session:
         answers: dict[str, Any] = {}
         self.run.suite(probe.CONTRACT).drop_result()
         failure = self._child(probe.CONTRACT, ["probe"], None, answers)
-        if failure:
+        if failure and self.run.suite(probe.CONTRACT).result() is None:
             self.run.suite(probe.CONTRACT).write_result(
                 failed_result(self.run, probe.CONTRACT, probe.CONTRACT, failure)
             )

@@ -58,7 +58,8 @@ def test_sigkill_at_random_moments(tmp_path):
     while kills < 12:
         process = start(tmp_path / "broken")
         time.sleep(moments.uniform(0.0, 0.12 * length))
-        if process.poll() is not None:
+        if process.poll() is not None:  # it was done before the kill came
+            process.stdout.close()
             break
         process.kill()
         process.wait()

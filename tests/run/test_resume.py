@@ -1,9 +1,7 @@
 """Kills, resumes, reuse, two processes, analyze: what is stored is whole, and bit for bit the same."""
 
 import hashlib
-import os
 import random
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -44,7 +42,7 @@ def killed_and_resumed(folder: Path, seconds: float) -> tuple[dict[str, str], bo
     )
     time.sleep(seconds)
     in_time = process.poll() is None
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     done = mlipbench("run", suite, "--output", "out", cwd=folder)
     assert done.returncode in (0, 3), done.stdout + done.stderr
