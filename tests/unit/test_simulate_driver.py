@@ -141,7 +141,10 @@ def test_extended_is_as_if_asked_at_once(tmp_path, ensemble):
 def test_nothing_is_computed_twice(tmp_path):
     specs = [spec(), spec(start=spec(Langevin(80.0), n_steps=30))]
     run(tmp_path, specs)
+    before = files(tmp_path)
+    # Fragile without lives raises at its first evaluation
     run(tmp_path, [replace(specs[0], n_steps=40, frame_stride=14), specs[1]], Fragile(lives=0))
+    assert files(tmp_path) == before
 
 
 def test_a_trajectory_goes_on_from_anothers_last_state(tmp_path):
