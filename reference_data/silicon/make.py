@@ -1,13 +1,13 @@
 """Compute the silicon reference set with Quantum ESPRESSO (PBE).
 
-    python make.py structures             # 69 frames of 64 atoms, driven by Tersoff silicon
+    python make.py structures             # 69 frames of 64 atoms, driven by Tersoff silicon; 60 labelled
     python make.py convergence            # cutoff and k-point table, convergence.json
     python make.py label                  # one SCF + forces + stress a frame; resumable
     python make.py collect                # silicon_pbe.extxyz and provenance.json
 
 Every stage skips what is already on disk in --work, so the script may be killed and started again
 at any moment. Needs ase, and of Debian `quantum-espresso`, `quantum-espresso-data` and
-`libopenblas0-pthread` (with the reference BLAS a frame takes ten times as long).
+`libopenblas0-pthread` (with the reference BLAS a frame takes several times as long).
 
 One energy surface for all frames: one cutoff, one k-point mesh (all cells hold 64 atoms in
 nearly cubic boxes of the same size), one smearing. The stored energy is the free energy that
