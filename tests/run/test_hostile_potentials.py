@@ -15,7 +15,7 @@ CASES = {
 def test_one_suite_ends_in_error_and_the_others_stand(tmp_path, fault):
     kwargs, words = CASES[fault]
     memory = "0.8" if fault == "leaks_memory" else "null"
-    suite = suite_file(tmp_path, f"mlipbench.potentials.faulty:{fault}", kwargs, stall_s=4, memory_GB=memory)
+    suite = suite_file(tmp_path, f"mlipbench.potentials.faulty:{fault}", kwargs, stall_s=8, memory_GB=memory)
     done = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
     assert done.returncode == 4, done.stdout + done.stderr
     found = results(tmp_path / "out")

@@ -151,3 +151,17 @@ def test_a_damaged_array_is_named_and_nothing_else_is_lost(undisturbed, tmp_path
     done = mlipbench("analyze", "out", cwd=tmp_path)
     assert done.returncode == 74
     assert victim.name in done.stderr
+
+
+def test_suites_share_a_trajectory_and_each_gets_the_length_and_stride_it_asked_for(undisturbed, tmp_path):
+    """A second stability suite, longer and with finer frames, adds no trajectory and changes no number."""
+    finer = STABILITY.replace(
+        "  stability:", "  stability-fine:\n    use: stability\n    frame_every_fs: 50"
+    ).replace("duration_ps: 8", "duration_ps: 12")
+    suite = suite_file(tmp_path, suites=STABILITY + finer)
+    done = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
+    assert done.returncode in (0, 3), done.stderr
+    assert len(list((tmp_path / "out/trajectories").iterdir())) == 2  # one a temperature, 30 and 45 K
+    shared = results(tmp_path / "out")["suites"]["stability"]
+    alone = results(undisturbed[0] / "out")["suites"]["stability"]
+    assert shared == alone
