@@ -43,8 +43,7 @@ def judge(measurements: Sequence[Measurement], criterion: Criterion) -> list[Jud
 
 def _excess(measurement: Measurement, criterion: Criterion) -> float:
     """Value minus limit, signed so that negative is good."""
-    value = measurement.value
-    assert value is not None  # noqa: S101 (callers have checked)
+    value = math.nan if measurement.value is None else measurement.value
     if criterion.compare == "abs<":
         return abs(value) - criterion.limit
     if criterion.compare == ">":

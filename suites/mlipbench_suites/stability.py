@@ -154,6 +154,7 @@ class Stability(Suite):
                 outcome.figures += event_picture(f"stability-event-{t:g}K-{k}", run)
                 rows.append([t, k, run.length_ps, str(run.event) if run.event else "survived", seen.words])
             outcome.figures.append(_figure(runs, watched, t))
+        outcome.measurements += _not_run(_temperatures(p, data.intended_use), data.intended_use)
         outcome.tables.append(
             Table(
                 id="stability-runs",
@@ -168,6 +169,22 @@ class Stability(Suite):
 def _temperatures(p: StabilityParams, use: IntendedUse) -> list[float]:
     target = p.temperature_K or use.temperature_K
     return [factor * target for factor in p.factors]
+
+
+def _not_run(temperatures: list[float], use: IntendedUse) -> list[Measurement]:
+    """The item asks for the intended temperature and 1.5 times it: what was left out is no pass."""
+    return [
+        Measurement(
+            name="failures",
+            value=None,
+            unit="1",
+            conditions={"temperature_K": wanted},
+            note=f"no run at {wanted:g} K, {factor:g} times the temperature of the intended use",
+        )
+        for factor in (1.0, 1.5)
+        for wanted in [factor * use.temperature_K]
+        if not any(abs(t - wanted) <= 0.01 * wanted for t in temperatures)
+    ]
 
 
 def _label(temperature_K: float, replica: int) -> str:
