@@ -1,91 +1,98 @@
-"""The command line. Commands are in files of their own; this one joins them and sets exit codes."""
+"""Entry point: signals, exit codes, one message an error. The commands are joined in cli/app.py.
+
+Nothing heavy is imported before the signals have their handlers, so that an interrupt during the
+imports of the commands ends as cleanly as a later one.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import traceback
 from types import FrameType
 from typing import NoReturn
 
-import typer
-from rich.console import Console
-
-from mlipbench.cli.analyze import analyze
-from mlipbench.cli.export import export
-from mlipbench.cli.gate import gate
-from mlipbench.cli.init import init
-from mlipbench.cli.listing import listing
-from mlipbench.cli.plan import plan
-from mlipbench.cli.report import report
-from mlipbench.cli.run import run
 from mlipbench.core.errors import InputError, PlanError, StoreError
 
 EXIT_INPUT = 2
 EXIT_INTERNAL = 70
 EXIT_STORE = 74
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
-
-app = typer.Typer(
-    name="mlipbench",
-    help="Says whether a machine-learning interatomic potential may be published or used, and shows why.\n\n"
-    "Exit codes: 0 every required criterion passes; 1 one fails; 2 the suite file or its inputs are wrong "
-    "(nothing was run); 3 one is inconclusive; 4 a suite ended in an error; 70 a fault of mlipbench; "
-    "74 the run folder cannot be used (in use, full, damaged).",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command()(run)
-app.command()(plan)
-app.command()(analyze)
-app.command()(report)
-app.command()(gate)
-app.command()(export)
-app.command("list")(listing)
-app.command()(init)
+SIGNALS = {
+    signal.SIGHUP: "hung up",
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+}
+"""Signals that end a command cleanly, with exit code 128 + their number."""
 
 
-class _Terminated(Exception):
-    """SIGTERM arrived."""
+class _Stopped(BaseException):
+    """A signal arrived. No `except Exception` on the way swallows it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = signal.Signals(number)
 
 
-def _on_sigterm(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
+    raise _Stopped(number)
 
 
 def main() -> NoReturn:
     """Entry point of the `mlipbench` script."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    resume = "what was computed is kept; the same command goes on from there"
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup has said otherwise
+            signal.signal(number, _stop)
     try:
+        code = _run()
+    except _Stopped as stopped:
+        _say(f"{SIGNALS[stopped.number]}: what was computed is kept; the same command goes on from there")
+        code = 128 + stopped.number
+    _leave(code)
+
+
+def _run() -> int:
+    """Do what the command line says; the exit code."""
+    try:
+        from mlipbench.cli.app import app
+
         app()
-        code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
+        return end.code if isinstance(end.code, int) else 1
     except PlanError as error:
         count = len(error.problems)
-        errors.print(f"{error}\n{count} problem{'s' if count > 1 else ''}; nothing was run")
-        code = EXIT_INPUT
+        _say(f"{error}\n{count} problem{'s' if count > 1 else ''}; nothing was run")
+        return EXIT_INPUT
     except InputError as error:
-        errors.print(f"{error}\nnothing was run")
-        code = EXIT_INPUT
+        _say(f"{error}\nnothing was run")
+        return EXIT_INPUT
     except StoreError as error:
-        errors.print(str(error))
-        code = EXIT_STORE
-    except KeyboardInterrupt:
-        errors.print(f"interrupted: {resume}")
-        code = EXIT_INTERRUPTED
-    except _Terminated:
-        errors.print(f"terminated: {resume}")
-        code = EXIT_TERMINATED
+        _say(str(error))
+        return EXIT_STORE
+    except OSError as error:
+        # Files of a run are read and written with StoreError; what is left are the terminal and /tmp.
+        _say(f"{error.filename or 'output'}: {error.strerror or error}; mend that and repeat the command")
+        return EXIT_STORE
     except Exception:
-        errors.print(traceback.format_exc())
-        errors.print(
-            "this is a fault of mlipbench, not of your potential: please report it with the lines above"
-        )
-        code = EXIT_INTERNAL
+        _say(traceback.format_exc())
+        _say("this is a fault of mlipbench, not of your potential: please report it with the lines above")
+        return EXIT_INTERNAL
+    return 0
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody listens
+        print(text, file=sys.stderr, flush=True)
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; a standard output that cannot be written any more is an error only where all else went well."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the interpreter complains when it flushes again
+        _say(f"standard output: {error.strerror}")
+        code = code or EXIT_STORE
     sys.exit(code)

@@ -1,0 +1,35 @@
+"""The commands, each in a file of its own, joined into one application."""
+
+from __future__ import annotations
+
+import typer
+
+from mlipbench.cli.analyze import analyze
+from mlipbench.cli.export import export
+from mlipbench.cli.gate import gate
+from mlipbench.cli.init import init
+from mlipbench.cli.listing import listing
+from mlipbench.cli.plan import plan
+from mlipbench.cli.report import report
+from mlipbench.cli.run import run
+
+app = typer.Typer(
+    name="mlipbench",
+    help="Says whether a machine-learning interatomic potential may be published or used, and shows why.\n\n"
+    "Exit codes: 0 every required criterion passes; 1 one fails; 2 the suite file or its inputs are wrong "
+    "(nothing was run); 3 one is inconclusive; 4 a suite ended in an error; 70 a fault of mlipbench; "
+    "74 the run folder cannot be used (in use, full, damaged); 129, 130, 143 hung up, interrupted, "
+    "terminated.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(run)
+app.command()(plan)
+app.command()(analyze)
+app.command()(report)
+app.command()(gate)
+app.command()(export)
+app.command("list")(listing)
+app.command()(init)
