@@ -251,7 +251,8 @@ def collect(work: Path) -> None:
             "machine_seconds": round(sum(frame.info["seconds"] for frame in mine)),
             "dates": sorted({frame.info["date"] for frame in mine}),
         }
-    out = subprocess.run(["pw.x", "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    # pw.x has no way to ask for its version: it starts, finds no input, and leaves files behind
+    out = subprocess.run(["pw.x"], cwd=work, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     version = next((line.strip() for line in out.stdout.splitlines() if "Program PWSCF" in line), "unknown")
     provenance = {
         "code": version.split(" starts")[0],
