@@ -94,7 +94,7 @@ def split_of() -> dict[str, str]:
 
 def k_points(atoms: Atoms) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Mesh and offset of the same k-point density for every cell; one point along a vacuum."""
-    mesh = [max(1, math.ceil(K_SPACING / length - 0.15)) for length in atoms.cell.lengths()]
+    mesh = [max(1, round(K_SPACING / length)) for length in atoms.cell.lengths()]
     if atoms.info["config_type"] == "surface":
         mesh[2] = 1
     return tuple(mesh), tuple(int(n > 1) for n in mesh)
