@@ -87,14 +87,16 @@ def parse_index(text: str) -> slice | int:
 def _choose(path: Path, index: str) -> list[tuple[int, str, Atoms]]:
     """(frame number, where it stands, atoms) of the selected frames."""
     existing_file(path)
-    suffix = path.suffix.lower()
+    suffix = Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
     if suffix in (".xyz", ".extxyz"):
         blocks = _select(path, extxyz.split(path), index)
         return [(block.number, block.where(), block.atoms()) for block in blocks]
     if suffix == ".db":
         rows = list(enumerate(_database(path)))
         return [(number, f"{path}: frame {number}", atoms) for number, atoms in _select(path, rows, index)]
-    raise DataError(f"{path}: unknown format {suffix!r} (expected .extxyz, .xyz, or an ASE database .db)")
+    raise DataError(
+        f"{path}: unknown format {suffix!r} (expected .extxyz, .xyz, also with .gz, or an ASE database .db)"
+    )
 
 
 def _select(path: Path, items: Sequence[Any], index: str) -> list[Any]:
