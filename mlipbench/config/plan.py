@@ -29,7 +29,7 @@ from mlipbench.config.sections import (
 from mlipbench.config.source import Source, load_source
 from mlipbench.config.validation import validate
 from mlipbench.core.errors import InputError, PlanError
-from mlipbench.core.suite import IntendedUse, Suite, SuiteParams, TierScaled
+from mlipbench.core.suite import DataRef, IntendedUse, Suite, SuiteParams, TierScaled
 
 __all__ = ["Plan", "SuiteEntry", "SuiteTypes", "Tier", "load_plan", "scale_params"]
 
@@ -130,7 +130,7 @@ def load_plan(
     suite_names: Collection[str] = (),
     potential_names: Collection[str] | None = None,
     references: checks.ReferenceKinds | None = None,
-    resolve: Callable[[checks.Ref, Path], object] | None = None,
+    resolve: Callable[[DataRef, Path], object] | None = None,
     today: datetime.date | None = None,
 ) -> Plan:
     """Read and check a suite file. Raises PlanError with all its problems, one line each.
@@ -138,7 +138,7 @@ def load_plan(
     `suite_types` finds a suite by name: a mapping (which may import as late as it likes), or a
     function that raises KeyError (unknown) or InputError (known, but it cannot be imported).
     `references` maps the user's manifest (or None) to the kinds of all known references; `resolve`
-    reads what a structure or frame reference means and raises InputError. What is None is not checked.
+    reads what a reference to data means and raises InputError. What is None is not checked.
     """
     source = load_source(path)
     folder = path.parent.absolute()

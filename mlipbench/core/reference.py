@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,25 +11,8 @@ from mlipbench.core.structure import FloatArray, IntArray, Structure
 from mlipbench.core.units import conversion_factor
 
 
-class _Hashed:
-    """A dataclass of text, numbers, arrays and structures."""
-
-    @property
-    def hash(self) -> str:
-        """sha256 of all fields, arrays bit for bit."""
-        digest = hashlib.sha256()
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            digest.update(f"\n{field.name}=".encode())
-            if isinstance(value, np.ndarray):
-                digest.update(repr(value.shape).encode() + np.ascontiguousarray(value).tobytes())
-            else:
-                digest.update((value.hash if isinstance(value, Structure) else repr(value)).encode())
-        return digest.hexdigest()
-
-
 @dataclass(frozen=True, eq=False)
-class Curve(_Hashed):
+class Curve:
     """A function on a grid: a radial distribution function, a spectrum, an energy curve."""
 
     abscissa_name: str
@@ -63,7 +45,7 @@ class Curve(_Hashed):
 
 
 @dataclass(frozen=True)
-class Scalar(_Hashed):
+class Scalar:
     """One number: a density, a lattice constant, an elastic constant."""
 
     name: str
@@ -83,7 +65,7 @@ class Scalar(_Hashed):
 
 
 @dataclass(frozen=True, eq=False)
-class PhononReference(_Hashed):
+class PhononReference:
     """Harmonic force constants of a crystal, with Born charges where the crystal is polar."""
 
     unit_cell: Structure

@@ -47,6 +47,14 @@ def conversion_factor(source: str, target: str) -> float:
     return float(factor / own_factor)
 
 
+def same_unit(one: str, other: str) -> bool:
+    """Whether two names mean one unit: eV/A^3, eV A^-3."""
+    try:
+        return conversion_factor(one, other) == 1.0
+    except DataError:
+        return False
+
+
 def check_unit(unit: str) -> None:
     """Raises DataError where a unit is not known."""
     _parse(unit)
