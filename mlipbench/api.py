@@ -1,6 +1,8 @@
 """The only module that plug-ins import: suites, potentials, and the values they trade in."""
 
 from mlipbench.analysis import drift, duplicates, parity, residuals, stats, structure, structured
+from mlipbench.core import literature
+from mlipbench.core.citation import Citation
 from mlipbench.core.criterion import Criterion, Evidence, Verdict
 from mlipbench.core.errors import DataError, InputError, PotentialError, SuiteError
 from mlipbench.core.figure import Figure, Panel, Series, StructurePicture, Table
@@ -42,6 +44,7 @@ __all__ = [
     "BatchEvaluation",
     "BoundPotential",
     "Capabilities",
+    "Citation",
     "Context",
     "Criterion",
     "Data",
@@ -79,6 +82,7 @@ __all__ = [
     "Verdict",
     "drift",
     "duplicates",
+    "literature",
     "parity",
     "residuals",
     "stats",

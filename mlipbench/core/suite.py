@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
+from mlipbench.core.citation import Citation
 from mlipbench.core.criterion import Criterion
 from mlipbench.core.figure import AnyFigure, Table
 from mlipbench.core.measurement import Measurement
@@ -206,6 +207,7 @@ class Outcome:
     figures: list[AnyFigure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # remarks in words for the reader
+    methods: str = ""  # what this run did, past tense, for a paper; works are marked as [@key]
 
 
 class Suite(ABC):
@@ -214,7 +216,8 @@ class Suite(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     title: ClassVar[str]
-    method: ClassVar[str]  # a paragraph in words for the report, with literature
+    method: ClassVar[str]  # a paragraph in words for the report; works are marked as [@key]
+    citations: ClassVar[tuple[Citation, ...]] = ()  # the works behind the marks
     needs: ClassVar[frozenset[str]]  # properties of the potential without which nothing can be done
     criteria: ClassVar[tuple[Criterion, ...]]
     Params: ClassVar[type[SuiteParams]]

@@ -32,6 +32,12 @@ METHOD = (
     "with the derivative of the energy with respect to strain, a batch with single calls, and an "
     "answer with its repetition. What fails here makes every later number meaningless."
 )
+METHODS = (
+    "Before any other calculation the potential was asked about rattled copies of the structures ({number} "
+    "of them): forces were compared with Richardson-extrapolated central differences of the energy, the "
+    "stress with the derivative of the energy in the strain, answers in a batch with single ones, and "
+    "answers with their repetition."
+)
 
 
 def load_potential(plan: Plan) -> Potential:
@@ -72,6 +78,7 @@ def describe(run: RunFolder, plan: Plan, inputs: PlanInputs, potential: Potentia
                 "properties": sorted(potential.capabilities.properties),
                 "dtype": potential.capabilities.dtype,
                 "device": potential.capabilities.device,
+                "citations": [work.model_dump(mode="json") for work in potential.citations],
                 "fingerprint": "",
                 "fingerprints": {},  # hash of a structure -> of the answers about it
             },
@@ -122,6 +129,7 @@ def check_contract(run: RunFolder, plan: Plan, potential: Potential, structures:
             version=1,
             title="Contract of the potential",
             method=METHOD,
+            methods=METHODS.format(number=min(len(structures), contract.MOST_STRUCTURES)),
             asked={"structures": [f"{len(s)} atoms" for s in structures], "seed": plan.seed},
             status="complete",
             measurements=judge_suite(CONTRACT, measurements, contract.CRITERIA, terms),

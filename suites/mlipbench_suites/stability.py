@@ -29,8 +29,9 @@ from mlipbench.api import (
     Trajectory,
     TrajectorySpec,
     VelocityRescaling,
+    literature,
 )
-from mlipbench_suites import hole
+from mlipbench_suites import hole, methods
 from mlipbench_suites.drawing import level, line
 from mlipbench_suites.dynamics import Realised, each_once, event_picture, explained, realised
 from mlipbench_suites.nve_figures import contact_panel
@@ -75,11 +76,19 @@ class Stability(Suite):
         "5 eV/atom below the start, an answer that is no number. The last frame of a run that broke off and "
         "the start are quenched: a hole in the energy surface is confirmed where the frame's minimum lies "
         "deeper and holds atoms that are unphysically close. One run is one trial: where none of them "
-        "fails in a total time t, the failure rate lies below about 3/t at 95 % confidence (Poisson; J. A. "
-        "Hanley, A. Lippman-Hand, JAMA 249, 1743 (1983)). The closest contact is followed throughout; for "
+        "fails in a total time t, the failure rate lies below about 3/t at 95 % confidence (Poisson "
+        "[@hanley1983]). The closest contact is followed throughout; for "
         "molecules the bond graph of the start, for ordered solids the Lindemann ratio, the displacements "
         "and the share of neighbours kept, so that melting, which is physics, is told apart from failure. "
-        "Mean temperatures have errors from the autocorrelation time with the equilibration dropped."
+        "Mean temperatures have errors from the autocorrelation time [@wolff2004] with the equilibration "
+        "dropped [@chodera2016]."
+    )
+    citations = (
+        literature.BAOAB,
+        literature.VELOCITY_RESCALING,
+        literature.RULE_OF_THREE,
+        literature.AUTOCORRELATION,
+        literature.EQUILIBRATION,
     )
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     criteria: ClassVar[tuple[Criterion, ...]] = (
@@ -142,8 +151,10 @@ class Stability(Suite):
         p: StabilityParams = params
         outcome = Outcome([])
         rows: list[list[str | float | int | None]] = []
+        every: list[Trajectory] = []
         for t in _temperatures(p, data.intended_use):
             runs = [data.trajectory(_label(t, replica)) for replica in range(p.replicas)]
+            every += runs
             states = [realised(run, t) for run in runs]
             found = [hole.find(data, _label(t, k), run) for k, run in enumerate(runs)]
             outcome.measurements += [*_survival(runs, states, found, t), *_temperature(runs, states, t)]
@@ -163,6 +174,7 @@ class Stability(Suite):
                 rows=rows,
             )
         )
+        outcome.methods = methods.stability(p, _temperatures(p, data.intended_use), every)
         return outcome
 
 
