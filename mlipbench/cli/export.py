@@ -11,6 +11,7 @@ import typer
 from mlipbench.cli.arguments import RunArgument, console, stored_run
 from mlipbench.core.errors import StoreError
 from mlipbench.store.export import write_extxyz, write_h5md
+from mlipbench.store.layout import replacing
 from mlipbench.store.runs import RunFolder
 from mlipbench.store.trajectories import TrajectoryStore
 
@@ -32,14 +33,14 @@ def export(
     """Write the trajectories of a stored run to files that other programs read."""
     run = stored_run(folder)
     out = console()
-    into.mkdir(parents=True, exist_ok=True)
     for name, (key, n_steps, stride) in trajectories(run).items():
         trajectory = TrajectoryStore(run.trajectories).read(key, n_steps, stride)
         if not len(trajectory.frame_steps):
             out.print(f"{name}: no frames were stored")
             continue
         path = into / f"{name}.{'h5' if file_format is Format.h5md else 'extxyz'}"
-        (write_h5md if file_format is Format.h5md else write_extxyz)(trajectory, path)
+        with replacing(path) as unfinished:
+            (write_h5md if file_format is Format.h5md else write_extxyz)(trajectory, unfinished)
         out.print(f"{path}: {len(trajectory.frame_steps)} frames, {trajectory.length_ps:g} ps")
 
 

@@ -8,6 +8,8 @@ Plan.from_lock(locked, suite_types)                   # the same plan, in anothe
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,6 +112,11 @@ class Plan:
             "watchdog": self.watchdog.model_dump(mode="json"),
             "references": self.references,
         }
+
+    def sha256(self) -> str:
+        """Of all that the plan asks, wherever the suite file and the run lie."""
+        asked = {name: value for name, value in self.lock().items() if name not in ("file", "folder")}
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
     @classmethod
     def from_lock(cls, locked: Mapping[str, Any], suite_types: SuiteTypes) -> Plan:

@@ -18,7 +18,6 @@ from mlipbench.data.resolve import resolve
 from mlipbench.potentials import loading
 from mlipbench.run.registry import suite_entry_points, suite_type
 from mlipbench.store import layout
-from mlipbench.store.layout import write_text
 from mlipbench.store.runs import RunFolder
 
 
@@ -89,14 +88,10 @@ def write_lock(run: RunFolder, plan: Plan) -> None:
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False  # suites stay in the order of the file
     yaml.dump(plan.lock(), text)
-    write_text(run.file(layout.PLAN), text.getvalue())
+    layout.write_plan(run.file(layout.PLAN), text.getvalue(), plan.sha256())
 
 
 def read_lock(run: RunFolder) -> Plan:
-    """The plan of a stored run."""
-    path = run.file(layout.PLAN)
-    try:
-        locked = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(f"{run.path} is not the folder of a run: it has no {layout.PLAN}") from None
-    return Plan.from_lock(locked, _SuiteTypes())
+    """The plan of a stored run. Raises StoreError."""
+    text, _ = layout.read_plan(run.file(layout.PLAN))
+    return Plan.from_lock(YAML(typ="safe", pure=True).load(text), _SuiteTypes())

@@ -22,7 +22,7 @@ from mlipbench.core.result import (
     SuiteSummary,
 )
 from mlipbench.run import gate, probe
-from mlipbench.run.execute import failed_result, measure, result_head
+from mlipbench.run.execute import asked, failed_result, measure, result_head
 from mlipbench.run.inputs import PlanInputs
 from mlipbench.run.planning import plan_manifest, read_lock, write_lock
 from mlipbench.run.process import Message, run_child
@@ -30,6 +30,8 @@ from mlipbench.store import layout
 from mlipbench.store.layout import write_json
 from mlipbench.store.provenance import provenance
 from mlipbench.store.runs import RunFolder
+
+ENDED_EARLY = "the process ended of its own accord before it was done"
 
 
 class Display(Protocol):
@@ -64,6 +66,7 @@ class Session:
         self.run.create()
         with self.run.lock():
             inputs = checked_inputs(self.plan)
+            self._forget_another_plan()
             write_lock(self.run, self.plan)
             write_json(
                 self.run.file(layout.PROVENANCE),
@@ -78,14 +81,25 @@ class Session:
             write_json(self.run.file(layout.TIMINGS), self.timings)
             return results
 
+    def _forget_another_plan(self) -> None:
+        """Drop the suites' results where the folder holds a run of another plan; what was computed stays.
+
+        results.json stays too, and is refused by every reader until this run has replaced it.
+        """
+        path = self.run.file(layout.PLAN)
+        if path.is_file() and _plan_of(path) != self.plan.sha256():
+            for key in self.plan.suites:
+                self.run.suite(key).drop_result()
+
     def _probe(self) -> Mapping[str, dict[str, float]]:
         """Load and check the potential in a child; estimates where it came so far."""
         answers: dict[str, Any] = {}
         self.run.suite(probe.CONTRACT).drop_result()
         failure = self._child(probe.CONTRACT, ["probe"], None, answers)
-        if failure and self.run.suite(probe.CONTRACT).result() is None:
+        if self.run.suite(probe.CONTRACT).result() is None:
+            why = f"{failure or ENDED_EARLY}; its output is in log.txt"
             self.run.suite(probe.CONTRACT).write_result(
-                failed_result(self.run, probe.CONTRACT, probe.CONTRACT, failure)
+                failed_result(self.run, probe.CONTRACT, probe.CONTRACT, why)
             )
         self.display.end(probe.CONTRACT, self.run.suite(probe.CONTRACT).result())
         estimates: Mapping[str, dict[str, float]] = answers.get("estimates", {})
@@ -107,6 +121,7 @@ class Session:
 
     def _suite(self, entry: SuiteEntry, seconds: float | None) -> SuiteResult:
         folder = self.run.suite(entry.key)
+        folder.drop_result()
         record = probe.record_of(self.run)
         if not record:
             reason = self.run.suite(probe.CONTRACT).result()
@@ -120,11 +135,12 @@ class Session:
             )
         else:
             failure = self._child(entry.key, ["suite", entry.key], seconds, {})
-            if failure:
-                folder.write_result(result_head(entry, self.plan, "error", failure))
+            if folder.result() is None:
+                why = f"{failure or ENDED_EARLY}; its output is in log.txt"
+                folder.write_result(result_head(entry, self.plan, "error", why))
         result = folder.result()
         if result is None:
-            raise StoreError(f"suite {entry.key} has left no result in {folder.path}")
+            raise StoreError(f"{folder.path}: somebody has removed the result; run the suite file again")
         return result
 
     def _child(self, key: str, task: list[str], seconds: float | None, answers: dict[str, Any]) -> str:
@@ -140,13 +156,24 @@ class Session:
 
         log = self.run.path / layout.SUITES / key / "log.txt"
         watchdog = self.plan.watchdog
-        ending = run_child([str(self.run.path), *task], log, watchdog.stall_s, watchdog.memory_GB, on_message)
+        held = [] if self.run.lock_descriptor is None else [self.run.lock_descriptor]
+        ending = run_child(
+            [str(self.run.path), *task], log, watchdog.stall_s, watchdog.memory_GB, on_message, held
+        )
         self.timings[key] = round(time.monotonic() - start, 3)
         if "input_error" in answers:
             raise InputError(answers["input_error"])
         if "store_error" in answers:
             raise StoreError(answers["store_error"])
         return ending.failure
+
+
+def _plan_of(path: Path) -> str:
+    """Which plan a lock file is of; "" where it is damaged: it is about to be replaced."""
+    try:
+        return layout.read_plan(path)[1]
+    except StoreError:
+        return ""
 
 
 def _fails(result: SuiteResult) -> bool:
@@ -179,14 +206,16 @@ def estimate_costs(plan: Plan, display: Display) -> Mapping[str, dict[str, float
         return estimates
 
 
+_OF_THE_POTENTIAL = ("fingerprint", "properties", "dtype", "device", "citations")  # from probe.json
+
+
 def collect(run: RunFolder, plan: Plan, references: Mapping[str, ReferenceRecord]) -> Results:
     """results.json from what the suites have stored."""
     suites = {}
+    fields = set(SuiteSummary.model_fields)
     for key in [probe.CONTRACT, *plan.suites]:
-        result = run.suite(key).result()
-        if result is not None:
-            fields = set(SuiteSummary.model_fields)
-            suites[key] = SuiteSummary.model_validate(result.model_dump(include=fields))
+        result = run.suite(key).result() or _not_run(run, plan, key)
+        suites[key] = SuiteSummary.model_validate(result.model_dump(include=fields))
     record = probe.record_of(run)
     identity = record.get(
         "identity", {"name": plan.potential.use, "key": "", "verified": False, "details": {}}
@@ -200,14 +229,25 @@ def collect(run: RunFolder, plan: Plan, references: Mapping[str, ReferenceRecord
             "tier": plan.tier,
             "seed": plan.seed,
             "intended_use": _use_record(plan),
-            "potential": PotentialRecord(**identity, fingerprint=record.get("fingerprint", "")),
+            "potential": PotentialRecord(
+                **identity, **{name: record[name] for name in _OF_THE_POTENTIAL if name in record}
+            ),
             "references": [references[name] for name in sorted(references)],
             "checklist": gate.checklist(suites, _use_record(plan)),
             "waivers": [w.model_dump() for w in plan.waivers],
             "suites": suites,
+            "plan_sha256": plan.sha256(),
         }
     )
     return gate.rejudge(results, datetime.date.today())
+
+
+def _not_run(run: RunFolder, plan: Plan, key: str) -> SuiteResult:
+    """What stands for a result that is not there: it counts, so that nothing passes for want of it."""
+    reason = "there is no result: the run was interrupted, or the file was removed"
+    if key in plan.suites:
+        return result_head(plan.suites[key], plan, "not_run", reason)
+    return failed_result(run, key, key, reason).model_copy(update={"status": "not_run"})
 
 
 def _use_record(plan: Plan) -> IntendedUseRecord:
@@ -226,12 +266,20 @@ def analyze(run: RunFolder) -> Results:
 
     The run folder is enough: neither the potential nor the files of the plan are looked for.
     """
-    plan = read_lock(run)
-    references = {reference.name: reference for reference in run.results().references}
     with run.lock():
+        plan = read_lock(run)
+        references = {reference.name: reference for reference in run.results().references}
+        potential_key = str(probe.record_of(run).get("identity", {}).get("key", ""))
         for key, entry in plan.suites.items():
-            if run.suite(key).produced():
-                run.suite(key).write_result(measure(run, plan, entry))
+            folder = run.suite(key)
+            if not folder.produced():
+                continue
+            if folder.asked() != asked(plan, entry, potential_key):
+                raise StoreError(
+                    f"{folder.path} was computed for another plan or another potential than the one in "
+                    f"{layout.PLAN} and {layout.PROBE}; run the suite file again"
+                )
+            folder.write_result(measure(run, plan, entry))
         results = collect(run, plan, references)
         run.write_results(results)
     return results

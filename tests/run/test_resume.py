@@ -123,7 +123,7 @@ def test_two_processes_on_one_folder(undisturbed, tmp_path):
         time.sleep(0.05)
     second = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
     assert second.returncode == 74
-    assert "in use by another" in second.stderr
+    assert f"in use by mlipbench, process {first.pid} on " in second.stderr
     assert first.wait(timeout=200) in (0, 3)
     assert fingerprints(tmp_path / "out") == undisturbed[1]
 
