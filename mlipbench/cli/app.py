@@ -10,6 +10,7 @@ from mlipbench.cli.gate import gate
 from mlipbench.cli.init import init
 from mlipbench.cli.listing import listing
 from mlipbench.cli.plan import plan
+from mlipbench.cli.references import app as references
 from mlipbench.cli.report import report
 from mlipbench.cli.run import run
 
@@ -33,3 +34,4 @@ app.command()(gate)
 app.command()(export)
 app.command("list")(listing)
 app.command()(init)
+app.add_typer(references, name="references")

@@ -63,7 +63,8 @@ def _problem(path: Path, raw: CommentedMap, name: Any, error: Any) -> str:
         if not isinstance(below, CommentedMap) or part not in below:
             break
         inner, key = below, part
-    text = f"{place(path, inner, key)}: {'.'.join(map(str, [name, *error['loc']]))}: {error['msg']}"
+    what = str(error["msg"]).removeprefix("Value error, ")
+    text = f"{place(path, inner, key)}: {'.'.join(map(str, [name, *error['loc']]))}: {what}"
     given = error["input"]
     if error["type"] in ("missing", "extra_forbidden") or isinstance(given, dict | list):
         return text

@@ -84,7 +84,7 @@ def read_entries(path: Path) -> dict[str, Reference]:
 def write_document(path: Path, document: CommentedMap) -> None:
     """Replace the file, comments kept. Raises DataError."""
     writer = YAML(typ="rt")
-    writer.width = 120
+    writer.width = 130  # a URL at a revision fits
     writer.indent(mapping=2, sequence=4, offset=2)
     writer.Representer = _Representer
     target = path.with_suffix(".tmp")

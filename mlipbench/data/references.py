@@ -139,7 +139,7 @@ class Manifest:
     def _file(self, name: str, kind: str) -> Path:
         entry = self.entry(name)
         if entry.kind != kind:
-            raise DataError(f"reference {name!r} holds {entry.kind}, {kind} is expected")
+            raise DataError(f"reference {name!r} holds {entry.kind} (expected {kind})")
         return self.verify(name).path
 
     def _agrees(self, name: str, path: Path, units: dict[str, str], levels: set[str]) -> None:
