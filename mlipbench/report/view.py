@@ -17,8 +17,18 @@ from mlipbench.core.criterion import Verdict
 from mlipbench.core.errors import StoreError
 from mlipbench.core.result import ChecklistEntry, JudgedMeasurement, Results, SuiteResult, SuiteSummary
 from mlipbench.report import numbers, words
-from mlipbench.report.facts import limit_change, notices, rows_of, timing_rows, use_rows
-from mlipbench.report.models import Finding, ItemView, MeasurementView, RunView, SuiteView, WaiverView
+from mlipbench.report.facts import limit_change, notices, rows_of, use_rows
+from mlipbench.report.methods import methods
+from mlipbench.report.models import (
+    Finding,
+    ItemView,
+    LimitSource,
+    MeasurementView,
+    RunView,
+    SuiteView,
+    WaiverView,
+)
+from mlipbench.report.provenance import provenance
 from mlipbench.report.words import BADGES, Badge
 from mlipbench.store import layout
 from mlipbench.store.runs import RunFolder
@@ -33,7 +43,10 @@ def load_run(folder: Path) -> RunView:
     suites = [_suite(folder, results, key, anchors) for key in _suite_order(results)]
     by_id = {m.id: m for suite in suites for m in suite.judged + suite.information}
     checklist = [_item(entry, by_id) for entry in results.checklist]
-    timings = _json(folder / layout.TIMINGS)
+    timings, stored = _json(folder / layout.TIMINGS), _json(folder / layout.PROVENANCE)
+    origin = provenance(folder, results, stored, timings)
+    text, bibliography = methods(results, [s.found for s in suites], stored, origin.record_sha256)
+    bibliography.add(suite.method for suite in suites)
     return RunView(
         results=results,
         verdict=BADGES[results.verdict],
@@ -45,8 +58,10 @@ def load_run(folder: Path) -> RunView:
         decisive=_decisive(suites, checklist),
         advisory=[_finding(m) for s in suites for m in s.advisory if m.verdict is words.FAIL],
         suites=suites,
-        provenance=rows_of(_json(folder / layout.PROVENANCE)),
-        timings=timing_rows(timings),
+        provenance=origin,
+        methods=text,
+        bibliography=bibliography,
+        sources=_sources(suites),
         seconds={key: float(s) for key, s in timings.items() if isinstance(s, (int, float))},
         plan=layout.read_plan(folder / layout.PLAN)[0],
     )
@@ -112,6 +127,7 @@ def _suite(folder: Path, results: Results, key: str, anchors: _Anchors) -> Suite
     status = _suite_status(summary.status, required)
     return SuiteView(
         key=key,
+        found=found,
         anchor=anchor,
         title=found.title,
         name=f"{summary.suite}, version {summary.version}",
@@ -273,6 +289,14 @@ def _finding(m: MeasurementView) -> Finding:
     more = m.note if m.verdict is words.FAIL and m.measured else m.reason
     text = f"{said if m.measured else ''} {numbers.sentence_case(more)}".strip().rstrip(".") + "."
     return Finding(m.verdict, f"{m.suite_title}: {m.full_label}", m.anchor, text)
+
+
+def _sources(suites: list[SuiteView]) -> list[LimitSource]:
+    """Every source of a limit once, with one measurement for each criterion that names it."""
+    found: dict[str, dict[str, MeasurementView]] = {}
+    for m in (m for suite in suites for m in suite.judged):
+        found.setdefault(m.source, {}).setdefault(m.id.split("@")[0], m)
+    return [LimitSource(source, list(criteria.values())) for source, criteria in found.items()]
 
 
 def _waivers(results: Results) -> list[WaiverView]:

@@ -5,7 +5,8 @@
       provenance.json     versions, hardware, dates, seeds, hashes
       probe.json          identity, capabilities and fingerprint of the potential
       timings.json        wall times: the only file besides provenance.json that the clock enters
-      results.json  report.html  checklist.md  junit.xml
+      results.json  report.html  checklist.md  junit.xml  methods.txt  citations.bib
+      figures/*.csv       the data of every figure
       suites/<key>/       data.json (what was produced, under which key), arrays/*.npy,
                           evaluations/*.npz, result.json, log.txt, traceback.txt
       trajectories/<key>/ see store.trajectories
@@ -44,6 +45,9 @@ RESULTS = "results.json"
 REPORT = "report.html"
 CHECKLIST = "checklist.md"
 JUNIT = "junit.xml"
+METHODS = "methods.txt"
+CITATIONS = "citations.bib"
+FIGURES = "figures"
 SUITES = "suites"
 TRAJECTORIES = "trajectories"
 LOCK = ".lock"

@@ -26,7 +26,7 @@ def parity(p: ParityParams, data: Data, answers: Answers) -> str:
         if p.frames.reference
         else f"the file {_name(p.frames.file)}"
     )
-    theory = str(data.array("level_of_theory")) if data.has("level_of_theory") else ""
+    theory = str(data.array("level_of_theory")[0]) if data.has("level_of_theory") else ""
     zero = {
         "as_is": "Energies were compared as they are, without removal of any offset.",
         "isolated_atoms": "The zero of the energy was set by the isolated atoms of both.",

@@ -147,7 +147,7 @@ class Parity(Suite):
         wanted = ["energy", "forces", *(["stress"] if stress else [])]
         answers = context.evaluate(structures, wanted)
         _save_labels(context, frames)
-        context.save("level_of_theory", np.array(context.level_of_theory(p.frames)))
+        context.save("level_of_theory", np.array([context.level_of_theory(p.frames)]))
         context.save("energy_predicted", np.array([a.energy for a in answers]))
         context.save("forces_predicted", np.concatenate([_or_nan(a.forces, (0, 3)) for a in answers]))
         if stress:
