@@ -1,10 +1,10 @@
 """The child's side: one task in a process of its own. The only place that catches everything.
 
-    python -m mlipbench.run.execute PIPE RUN estimate     load, check elements, time; no run folder needed
+    python -m mlipbench.run.execute PIPE RUN estimate OLD    load, check elements, time: what is not in OLD yet
     python -m mlipbench.run.execute PIPE RUN probe        load, identity, contract, time
     python -m mlipbench.run.execute PIPE RUN suite KEY    produce (unless done), measure, judge
 
-Messages to the parent, one JSON object a line: {"fraction", "text"} for progress, {"estimates"},
+Messages to the parent, one JSON object a line: {"fraction", "text"} for progress, {"estimate"},
 {"input_error"} for what the user has to mend. Whatever else goes wrong becomes the stored result.
 """
 
@@ -23,6 +23,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
+
 import mlipbench
 from mlipbench.config.plan import Plan, SuiteEntry
 from mlipbench.core.citation import marks
@@ -31,7 +33,8 @@ from mlipbench.core.errors import InputError, MlipbenchError, StoreError, SuiteE
 from mlipbench.core.potential import Potential
 from mlipbench.core.result import SuiteResult
 from mlipbench.run import probe
-from mlipbench.run.context import StoredData, SuiteContext, declared_trajectories
+from mlipbench.run.context import EVALUATION_CHUNK, StoredData, SuiteContext, declared_trajectories
+from mlipbench.run.cost import Startup
 from mlipbench.run.inputs import PlanInputs
 from mlipbench.run.planning import plan_manifest, read_lock
 from mlipbench.run.registry import source_hash
@@ -73,7 +76,8 @@ def main(arguments: list[str]) -> int:
         if task == "suite":
             _suite(run, plan, inputs, plan.suites[rest[0]], parent)
         else:
-            _probe(run, plan, inputs, parent, with_contract=task == "probe")
+            stored = RunFolder(Path(rest[0])) if rest else run
+            _probe(run, plan, inputs, parent, stored, with_contract=task == "probe")
     except InputError as error:
         parent.send(input_error=str(error))
         return INPUT_ERROR_STATUS
@@ -95,13 +99,18 @@ def _end_with_parent() -> None:
 
 
 # ---------------------------------------------------------------- the potential
-def _probe(run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, with_contract: bool) -> None:
+def _probe(
+    run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, stored: RunFolder, with_contract: bool
+) -> None:
     """Who the potential is, its contract, its cost. Without a contract check every error is the user's."""
+    began = psutil.Process().create_time()
+    ready = time.time()
     parent.progress(0.0, "loading the potential")
     try:
         if with_contract:
             plan = sound_part(plan, inputs)
         potential = probe.load_potential(plan)
+        startup = Startup(max(ready - began, 0.0), max(time.time() - ready, 0.0))
         structures = probe.describe(run, plan, inputs, potential)
         if with_contract:
             parent.progress(0.2, "checking the contract of the potential")
@@ -114,11 +123,25 @@ def _probe(run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, with
         _store_failure(run, probe.CONTRACT, probe.CONTRACT, error)
         return
     try:
-        found = probe.estimates(plan, inputs, potential, parent.progress)
-        parent.send(estimates={key: vars(cost) for key, cost in found.items()})
+        parent.progress(0.5, "timing the potential")
+        held = _held(stored, plan, inputs, potential.identity.key)
+        found = probe.estimate(plan, inputs, potential, startup, held, parent.progress)
+        parent.send(estimate=found.plain())
     except BaseException:
         if not with_contract:
             raise  # of a run the suites themselves will tell
+
+
+def _held(run: RunFolder, plan: Plan, inputs: PlanInputs, potential_key: str) -> probe.Stored:
+    """What a run folder holds of a plan."""
+    produced, evaluated = set(), {}
+    for key, entry in plan.suites.items():
+        production = production_key(plan, entry, inputs, potential_key)
+        if _is_produced(run, key, production):
+            produced.add(key)
+        else:
+            evaluated[key] = EVALUATION_CHUNK * run.suite(key).n_evaluations(production)
+    return probe.Stored(TrajectoryStore(run.trajectories), frozenset(produced), evaluated)
 
 
 # ---------------------------------------------------------------- suites

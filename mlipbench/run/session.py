@@ -20,8 +20,10 @@ from mlipbench.core.result import (
     Results,
     SuiteResult,
     SuiteSummary,
+    Waiver,
 )
 from mlipbench.run import gate, probe
+from mlipbench.run.cost import RunEstimate
 from mlipbench.run.execute import asked, failed_result, measure, result_head
 from mlipbench.run.inputs import PlanInputs
 from mlipbench.run.planning import plan_manifest, read_lock, write_lock
@@ -36,6 +38,9 @@ ENDED_EARLY = "the process ended of its own accord before it was done"
 
 class Display(Protocol):
     """Who watches a run."""
+
+    def estimated(self, estimate: RunEstimate) -> None:
+        """What is left of the run, once that is known."""
 
     def begin(self, key: str, seconds: float | None) -> None:
         """A task begins; `seconds` is the estimate."""
@@ -55,7 +60,8 @@ class Session:
     run: RunFolder
     display: Display
     fail_fast: bool = False
-    timings: dict[str, float] = field(default_factory=dict)
+    timings: dict[str, Any] = field(default_factory=dict)
+    estimate: RunEstimate | None = None
 
     def execute(self) -> Results:
         """Do all that is not done yet, and write results.json.
@@ -72,14 +78,28 @@ class Session:
                 self.run.file(layout.PROVENANCE),
                 provenance({"seed": self.plan.seed, "suite_file": Path(self.plan.file).name}),
             )
-            estimates = self._probe()
+            self._probe()
             contract = self.run.suite(probe.CONTRACT).result()
-            broken = self.fail_fast and contract is not None and _fails(contract)
-            self._suites(estimates, probe.CONTRACT if broken else "")
+            broken = self.fail_fast and contract is not None and self._fails(contract)
+            self._suites(probe.CONTRACT if broken else "")
             results = collect(self.run, self.plan, inputs.references)
             self.run.write_results(results)
-            write_json(self.run.file(layout.TIMINGS), self.timings)
+            self._write_timings()
             return results
+
+    def finish(self, seconds: float) -> None:
+        """Note how long the whole command took, the report included."""
+        self.timings["whole run"] = {"taken": round(seconds, 3), **self.timings.pop("whole run", {})}
+        write_json(self.run.file(layout.TIMINGS), self.timings)
+
+    def _write_timings(self) -> None:
+        if self.estimate:
+            total = self.estimate.total
+            known = {"estimated": total.seconds, "at least": total.low, "at most": total.high}
+            self.timings["whole run"] = {name: round(value, 3) for name, value in known.items()}
+            suites = {key: round(cost.seconds, 3) for key, cost in self.estimate.suites.items()}
+            self.timings["estimates"] = suites
+        write_json(self.run.file(layout.TIMINGS), self.timings)
 
     def _forget_another_plan(self) -> None:
         """Drop the suites' results where the folder holds a run of another plan; what was computed stays.
@@ -91,8 +111,8 @@ class Session:
             for key in self.plan.suites:
                 self.run.suite(key).drop_result()
 
-    def _probe(self) -> Mapping[str, dict[str, float]]:
-        """Load and check the potential in a child; estimates where it came so far."""
+    def _probe(self) -> None:
+        """Load and check the potential in a child; the estimate where it came so far."""
         answers: dict[str, Any] = {}
         self.run.suite(probe.CONTRACT).drop_result()
         failure = self._child(probe.CONTRACT, ["probe"], None, answers)
@@ -102,22 +122,31 @@ class Session:
                 failed_result(self.run, probe.CONTRACT, probe.CONTRACT, why)
             )
         self.display.end(probe.CONTRACT, self.run.suite(probe.CONTRACT).result())
-        estimates: Mapping[str, dict[str, float]] = answers.get("estimates", {})
-        return estimates
+        if "estimate" in answers:
+            self.estimate = RunEstimate.of_plain(answers["estimate"])
+            self.display.estimated(self.estimate)
 
-    def _suites(self, estimates: Mapping[str, dict[str, float]], stopped_by: str) -> None:
+    def _suites(self, stopped_by: str) -> None:
         """All suites, the cheapest first; with `fail_fast` until the first that fails."""
-        cost = {key: estimates.get(key, {}).get("seconds", 0.0) for key in self.plan.suites}
-        for key in sorted(self.plan.suites, key=lambda k: cost[k]):
+        known = self.estimate.suites if self.estimate else {}
+        for key in [*known, *(key for key in self.plan.suites if key not in known)]:
             entry = self.plan.suites[key]
             if stopped_by:
-                result = result_head(entry, self.plan, "not_run", f"--fail-fast: {stopped_by} failed")
-                self.run.suite(key).write_result(result)
+                why = f"not reached: --fail-fast ended the run after {stopped_by}"
+                self.run.suite(key).write_result(result_head(entry, self.plan, "not_run", why))
                 continue
-            result = self._suite(entry, cost[key] if key in estimates else None)
+            result = self._suite(entry, known[key].seconds if key in known else None)
             self.display.end(key, result)
-            if self.fail_fast and _fails(result):
+            if self.fail_fast and self._fails(result):
                 stopped_by = key
+
+    def _fails(self, result: SuiteResult) -> bool:
+        """Whether the gate would fail for this suite alone, waivers in force heard."""
+        fields = set(SuiteSummary.model_fields)
+        summary = SuiteSummary.model_validate(result.model_dump(include=fields))
+        waivers = [Waiver.model_validate(waiver.model_dump()) for waiver in self.plan.waivers]
+        heard = gate.apply_waivers({result.key: summary}, waivers, datetime.date.today())
+        return gate.decide(heard) in (Verdict.FAIL, Verdict.ERROR)
 
     def _suite(self, entry: SuiteEntry, seconds: float | None) -> SuiteResult:
         folder = self.run.suite(entry.key)
@@ -176,12 +205,6 @@ def _plan_of(path: Path) -> str:
         return ""
 
 
-def _fails(result: SuiteResult) -> bool:
-    return result.status == "error" or any(
-        m.required and m.verdict == Verdict.FAIL for m in result.measurements
-    )
-
-
 def checked_inputs(plan: Plan) -> PlanInputs:
     """The inputs of a plan, every file read and every reference verified before any compute."""
     inputs = PlanInputs(plan, plan_manifest(plan))
@@ -190,20 +213,19 @@ def checked_inputs(plan: Plan) -> PlanInputs:
     return inputs
 
 
-def estimate_costs(plan: Plan, display: Display) -> Mapping[str, dict[str, float]]:
-    """What `mlipbench plan` says: steps, structures and seconds of each suite."""
+def estimate_costs(plan: Plan, stored: RunFolder, display: Display) -> RunEstimate:
+    """What `mlipbench plan` says of what is left to do in a run folder, which need not be there."""
     checked_inputs(plan)
     with tempfile.TemporaryDirectory() as folder:
         session = Session(plan, RunFolder(Path(folder)), display)
         write_lock(session.run, plan)
         answers: dict[str, Any] = {}
-        failure = session._child(probe.CONTRACT, ["estimate"], None, answers)
+        failure = session._child(probe.CONTRACT, ["estimate", str(stored.path.absolute())], None, answers)
         display.end(probe.CONTRACT, None)
         if failure:
             log = (Path(folder) / layout.SUITES / probe.CONTRACT / "log.txt").read_text()
             raise InputError(f"the potential cannot be asked: {failure}\n{log.strip()}")
-        estimates: Mapping[str, dict[str, float]] = answers["estimates"]
-        return estimates
+        return RunEstimate.of_plain(answers["estimate"])
 
 
 _OF_THE_POTENTIAL = ("fingerprint", "properties", "dtype", "device", "citations")  # from probe.json

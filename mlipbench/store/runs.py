@@ -171,6 +171,13 @@ class SuiteFolder:
             self.clear()
             write_text(marker, key)
 
+    def n_evaluations(self, key: str) -> int:
+        """How many files of answers an unfinished production under a key has left."""
+        marker = self.path / "key.txt"
+        if not marker.exists() or read_bytes(marker) != key.encode():
+            return 0
+        return len(list((self.path / "evaluations").glob("*.npz")))
+
     def save_array(self, name: str, array: np.ndarray[Any, Any]) -> None:
         """Store an array under a name of letters, digits, '-', '_', '.'."""
         if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,100}", name):

@@ -63,6 +63,16 @@ class TrajectoryStore:
         checkpoint = _Checkpoint.load(folder)
         return checkpoint.serves(n_steps, frame_stride) and not checkpoint.missing()
 
+    def steps_kept(self, key: str, n_steps: int, frame_stride: int) -> int:
+        """How many of the steps asked need not be computed (again)."""
+        if self.is_complete(key, n_steps, frame_stride):
+            return n_steps
+        if not (self.folder / key / "checkpoint.json").exists():
+            return 0
+        checkpoint = _Checkpoint.load(self.folder / key)
+        whole = checkpoint.fits(frame_stride) and not checkpoint.missing()
+        return min(checkpoint.n_chunks * checkpoint.chunk_steps, n_steps) if whole else 0
+
     def read(self, key: str, n_steps: int, frame_stride: int) -> Trajectory:
         """The stored trajectory, cut to a length and a stride.
 

@@ -55,7 +55,9 @@ class NveParams(SuiteParams):
         default=0.5, description="0.5 serves hydrogen; 1 to 2 where nothing lighter than carbon moves"
     )
     duration_ps: Duration = Field(default=50.0, description="length of each NVE run")
-    prepare_ps: Duration = Field(default=5.0, description="NVT (Langevin) before it")
+    prepare_ps: PositiveFloat = Field(
+        default=5.0, description="NVT (Langevin) before it; no tier shortens it, so that all start alike"
+    )
     half_step_ps: PositiveFloat = Field(
         default=1.0, description="run at half the time step, for the check; no tier shortens it"
     )
