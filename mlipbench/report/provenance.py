@@ -11,6 +11,7 @@ from mlipbench.core.result import SCHEMA_VERSION, Results
 from mlipbench.report import numbers
 from mlipbench.report.facts import Row, rows_of, timing_rows
 from mlipbench.store import layout
+from mlipbench.store.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,10 @@ def _unverified(results: Results, stored: Mapping[str, Any]) -> list[str]:
 def _productions(folder: Path, results: Results, timings: Mapping[str, Any]) -> list[Production]:
     found = []
     for key in results.suites:
-        path = folder / layout.SUITES / key / "data.json"
-        if not path.is_file():
+        suite = RunFolder(folder).suite(key)
+        if not suite.produced():
             continue
-        data = layout.read_json(path)
+        data = suite.production()
         links = data.get("trajectories", {})
         seconds = timings.get(key)
         found.append(

@@ -52,6 +52,13 @@ class _Parent:
         self._pipe = os.fdopen(descriptor, "w", buffering=1)
         self._last = 0.0
 
+    def __enter__(self) -> _Parent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # the user's code has closed it
+            self._pipe.close()
+
     def send(self, **message: Any) -> None:
         """Send one message."""
         self._pipe.write(json.dumps(message) + "\n")
@@ -68,22 +75,22 @@ def main(arguments: list[str]) -> int:
     descriptor, folder, task, *rest = arguments
     _end_with_parent()
     os.set_inheritable(int(descriptor), False)  # what the user's code starts must not hold the pipe open
-    parent = _Parent(int(descriptor))
     run = RunFolder(Path(folder))
-    try:
-        plan = read_lock(run)
-        inputs = PlanInputs(plan, plan_manifest(plan))
-        if task == "suite":
-            _suite(run, plan, inputs, plan.suites[rest[0]], parent)
-        else:
-            stored = RunFolder(Path(rest[0])) if rest else run
-            _probe(run, plan, inputs, parent, stored, with_contract=task == "probe")
-    except InputError as error:
-        parent.send(input_error=str(error))
-        return INPUT_ERROR_STATUS
-    except StoreError as error:
-        parent.send(store_error=str(error))
-        return 1
+    with _Parent(int(descriptor)) as parent:
+        try:
+            plan = read_lock(run)
+            inputs = PlanInputs(plan, plan_manifest(plan))
+            if task == "suite":
+                _suite(run, plan, inputs, plan.suites[rest[0]], parent)
+            else:
+                stored = RunFolder(Path(rest[0])) if rest else run
+                _probe(run, plan, inputs, parent, stored, with_contract=task == "probe")
+        except InputError as error:
+            parent.send(input_error=str(error))
+            return INPUT_ERROR_STATUS
+        except StoreError as error:
+            parent.send(store_error=str(error))
+            return 1
     return 0
 
 

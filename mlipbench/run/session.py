@@ -291,14 +291,14 @@ def analyze(run: RunFolder) -> Results:
     with run.lock():
         plan = read_lock(run)
         references = {reference.name: reference for reference in run.results().references}
-        potential_key = str(probe.record_of(run).get("identity", {}).get("key", ""))
         for key, entry in plan.suites.items():
             folder = run.suite(key)
             if not folder.produced():
                 continue
+            potential_key = layout.read_json(run.file(layout.PROBE))["identity"]["key"]
             if folder.asked() != asked(plan, entry, potential_key):
                 raise StoreError(
-                    f"{folder.path} was computed for another plan or another potential than the one in "
+                    f"{folder.path}/data.json: computed for another plan or another potential than those in "
                     f"{layout.PLAN} and {layout.PROBE}; run the suite file again"
                 )
             folder.write_result(measure(run, plan, entry))

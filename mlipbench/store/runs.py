@@ -196,6 +196,7 @@ class SuiteFolder:
         does not vouch for them.
         """
         content = {
+            "suite": self.path.name,
             "key": key,
             "asked": asked,
             "arrays": dict(sorted(self._saved.items())),
@@ -210,16 +211,16 @@ class SuiteFolder:
             return False
         if key is None:
             return True
-        data = self._data()
+        data = self.production()
         return data["key"] == key and all(self._array_file(name).is_file() for name in data["arrays"])
 
     def asked(self) -> str:
         """For which plan and potential the production was made."""
-        return str(self._data()["asked"])
+        return str(self.production()["asked"])
 
     def array(self, name: str) -> np.ndarray[Any, Any]:
         """A stored array, its bytes checked; KeyError where it was never saved."""
-        recorded = self._data()["arrays"]
+        recorded = self.production()["arrays"]
         if name not in recorded:
             raise KeyError(name)
         path = self._array_file(name)
@@ -231,20 +232,25 @@ class SuiteFolder:
 
     def has_array(self, name: str) -> bool:
         """Whether `array` would find it."""
-        return name in self._data()["arrays"]
+        return name in self.production()["arrays"]
 
     def trajectory_links(self) -> dict[str, list[Any]]:
         """Label -> [key, number of steps, frame stride]."""
-        links: dict[str, list[Any]] = self._data()["trajectories"]
+        links: dict[str, list[Any]] = self.production()["trajectories"]
         return links
 
     def unverified_references(self) -> list[str]:
         """References that must not gate."""
-        names: list[str] = self._data()["unverified"]
+        names: list[str] = self.production()["unverified"]
         return names
 
-    def _data(self) -> dict[str, Any]:
-        return read_json(self.path / "data.json")
+    def production(self) -> dict[str, Any]:
+        """What `finish` has written. Raises StoreError."""
+        path = self.path / "data.json"
+        content = read_json(path)
+        if content["suite"] != self.path.name:
+            raise damaged(path, f"of another suite, {content['suite']}")
+        return content
 
     def _array_file(self, name: str) -> Path:
         return self.path / "arrays" / f"{name}.npy"
