@@ -15,15 +15,19 @@ from mlipbench.core.potential import (
     Identity,
     Potential,
 )
+from mlipbench.core.reference import Curve, PhononReference, Scalar
 from mlipbench.core.structure import LabelledFrame, Structure
 from mlipbench.core.suite import (
     Context,
+    CurveRef,
     Data,
     Duration,
     FramesRef,
     Inputs,
     IntendedUse,
     Outcome,
+    PhononsRef,
+    ScalarRef,
     StructureRef,
     Suite,
     SuiteParams,
@@ -38,6 +42,7 @@ from mlipbench.core.trajectory import (
     TrajectorySpec,
     VelocityRescaling,
 )
+from mlipbench.core.units import conversion_factor
 
 __all__ = [
     "NVE",
@@ -47,6 +52,8 @@ __all__ = [
     "Citation",
     "Context",
     "Criterion",
+    "Curve",
+    "CurveRef",
     "Data",
     "DataError",
     "Duration",
@@ -66,8 +73,12 @@ __all__ = [
     "Measurement",
     "Outcome",
     "Panel",
+    "PhononReference",
+    "PhononsRef",
     "Potential",
     "PotentialError",
+    "Scalar",
+    "ScalarRef",
     "Series",
     "Structure",
     "StructurePicture",
@@ -80,6 +91,7 @@ __all__ = [
     "TrajectorySpec",
     "VelocityRescaling",
     "Verdict",
+    "conversion_factor",
     "drift",
     "duplicates",
     "literature",

@@ -24,8 +24,7 @@ from mlipbench.core.structure import FloatArray
 from mlipbench.data.parsing import parsing
 from mlipbench.data.public import Public
 
-# 1 eV/A^3 in kbar, CODATA 2014: what VASP and ASE multiplied with when these sets were made.
-EV_PER_A3_IN_KBAR = 1602.1766208
+KBAR_IN_EV_PER_A3 = 1 / 1602.1766208  # CODATA 2014, as ASE has it
 
 
 def convert(folder: Path, spec: Public) -> list[Atoms]:
@@ -91,7 +90,7 @@ def _mlearn(folder: Path, spec: Public) -> list[Atoms]:
                 cell=structure["lattice"]["matrix"],
                 pbc=True,
             )
-            xx, yy, zz, xy, yz, zx = -np.array(outputs["virial_stress"]) / EV_PER_A3_IN_KBAR
+            xx, yy, zz, xy, yz, zx = -np.array(outputs["virial_stress"]) * KBAR_IN_EV_PER_A3
             frames.append(
                 _frame(
                     atoms,
