@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mlipbench.cli.analyze import analyze
+from mlipbench.cli.audit import audit
 from mlipbench.cli.export import export
 from mlipbench.cli.gate import gate
 from mlipbench.cli.init import init
@@ -32,6 +33,7 @@ app.command()(analyze)
 app.command()(report)
 app.command()(gate)
 app.command()(export)
+app.command()(audit)
 app.command("list")(listing)
 app.command()(init)
 app.add_typer(references, name="references")

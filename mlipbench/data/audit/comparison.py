@@ -40,7 +40,7 @@ class Family:
     @property
     def n_atoms(self) -> int:
         """Atoms in each frame."""
-        return self.positions.shape[1]
+        return int(self.positions.shape[1])
 
     def taken(self, chosen: IntArray) -> Family:
         """Some of the frames."""
@@ -73,6 +73,8 @@ def families(frames: Sequence[LabelledFrame], smallest: int = 2) -> list[Family]
 
 def _complete(cell: FloatArray, pbc: BoolArray) -> FloatArray:
     """The periodic lattice vectors, and orthonormal ones in the other directions."""
+    if not pbc.any():
+        return np.eye(3)
     whole = np.where(pbc[:, None], cell, 0.0)
     for axis in np.flatnonzero(~pbc):
         others = np.array([row for row in whole if row.any()]).reshape(-1, 3)
@@ -145,9 +147,37 @@ def distances(one: Family, other: Family) -> FloatArray:
     found = np.empty((len(one), len(other)))
     everyone = np.arange(len(other))
     for i in range(len(one)):
-        ways = way(one, i, other, everyone)
-        found[i] = np.where(ways.strain < SAME_CELL, ways.distance_A, np.inf)
+        if one.pbc.any():
+            ways = way(one, i, other, everyone)
+            found[i] = np.where(ways.strain < SAME_CELL, ways.distance_A, np.inf)
+        else:
+            found[i] = _turned_distance(one.positions[i], other.positions)
     return found
+
+
+def _turned_distance(fixed: FloatArray, moving: FloatArray) -> FloatArray:
+    """(m,) A: `_turned(...).distance_A` from the singular values alone, by their closed form, to 1e-4 A.
+
+    sum |R b - a|^2 = sum a^2 + sum b^2 - 2 (s_1 + s_2 + sign(det H) s_3), s: singular values of H = b^T a.
+    """
+    a = fixed - fixed.mean(axis=0)
+    b = moving - moving.mean(axis=1, keepdims=True)
+    h = np.swapaxes(b, 1, 2) @ a
+    squares = np.maximum(_eigenvalues(np.swapaxes(h, 1, 2) @ h), 0.0)
+    s = np.sqrt(squares)
+    s[:, 2] *= np.sign(np.linalg.det(h))
+    rest = (a**2).sum() + np.einsum("mai,mai->m", b, b) - 2 * s.sum(axis=1)
+    return np.asarray(np.sqrt(np.maximum(rest, 0.0) / len(fixed)))
+
+
+def _eigenvalues(m: FloatArray) -> FloatArray:
+    """(n, 3) eigenvalues of symmetric matrices (n, 3, 3), largest first, by the trigonometric formula."""
+    mean = np.trace(m, axis1=1, axis2=2) / 3
+    rest = m - mean[:, None, None] * np.eye(3)
+    size = np.sqrt(np.maximum((rest**2).sum(axis=(1, 2)) / 6, 1e-300))
+    angle = np.arccos(np.clip(np.linalg.det(rest / size[:, None, None]) / 2, -1.0, 1.0)) / 3
+    first, last = (mean + 2 * size * np.cos(angle + k * 2 * np.pi / 3) for k in (0, 1))
+    return np.stack([first, 3 * mean - first - last, last], axis=1)
 
 
 def separations(family: Family) -> FloatArray:
@@ -156,8 +186,12 @@ def separations(family: Family) -> FloatArray:
     found = np.full((n, n), np.inf)
     for i in range(n - 1):
         js = np.arange(i + 1, n)
-        ways = way(family, i, family, js)
-        found[i, js] = found[js, i] = ways.distance_A + _STRAIN_LENGTH_A * ways.strain
+        if family.pbc.any():
+            ways = way(family, i, family, js)
+            apart = ways.distance_A + _STRAIN_LENGTH_A * ways.strain
+        else:
+            apart = _turned_distance(family.positions[i], family.positions[js])
+        found[i, js] = found[js, i] = apart
     return found
 
 

@@ -40,11 +40,23 @@ class AuditFrame:
 
 
 def read(path: Path, keys: Mapping[str, str] | None = None) -> list[AuditFrame]:
-    """All frames of a file. Raises DataError where it cannot be cut into frames."""
+    """All frames of a file; `keys` names labels (ours -> the file's) for the frames that have them.
+
+    Raises DataError where the file cannot be cut into frames, or no frame has a label of `keys`.
+    """
+    raw = frames.selected(path, ":")
+    for name, key in (keys or {}).items():
+        if not any(key in _present(atoms) for _, _, atoms in raw):
+            present = ", ".join(sorted(_present(raw[0][2]) - {"numbers", "positions"})) or "none"
+            raise DataError(f"{path}: no frame has {key!r} for {name} (the first has: {present})")
     return [
-        _audited(path, number, where, atoms, keys or {})
-        for number, where, atoms in frames.selected(path, ":")
+        _audited(path, number, where, atoms, {n: k for n, k in (keys or {}).items() if k in _present(atoms)})
+        for number, where, atoms in raw
     ]
+
+
+def _present(atoms: Atoms) -> set[str]:
+    return {str(k) for k in (*atoms.info, *atoms.arrays, *(atoms.calc.results if atoms.calc else ()))}
 
 
 def _audited(path: Path, number: int, where: str, atoms: Atoms, keys: Mapping[str, str]) -> AuditFrame:

@@ -9,7 +9,7 @@ import numpy as np
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
 
 FEWEST = 10  # points
-CORRELATION = 0.9  # below, the two regressions (y on x, x on y) differ by more than 20 %
+CORRELATIONS = (0.99, 0.97, 0.94, 0.9)  # asked for in turn; at 0.9 the two regressions differ by 20 %
 _KEPT = 0.8  # the share of points that must lie on the line
 
 
@@ -25,28 +25,29 @@ class Slope:
 
 
 def slope(x: FloatArray, y: FloatArray, distance: FloatArray, blocks: IntArray) -> Slope | None:
-    """Slope through the origin, of the largest set of closest points that lie on a line; None without one.
+    """Slope through the origin of the largest set of closest points that lie on a line; None without one.
 
     x and y are scaled to equal noise. The geometric mean of both regressions is taken: the noise of x
     (the trapezoid's) would flatten a regression of y on x. The error is the larger of a jackknife over
     ten groups of `blocks` and of half the gap between the two regressions.
     """
     order = np.argsort(distance, kind="stable")
-    n = len(order)
-    while n >= FEWEST:
-        chosen = order[:n]
-        found = _line(x[chosen], y[chosen])
-        if found is not None:
-            value, r, kept = found
-            error = max(_jackknife(x[chosen][kept], y[chosen][kept], blocks[chosen][kept]), (1 / abs(r) - 1) / 2)
-            return Slope(value, error, r, int(kept.sum()), float(distance[chosen].max()))
-        n = int(n / 1.4)
+    sizes = [len(order)]
+    while sizes[-1] / 1.4 >= FEWEST:
+        sizes.append(int(sizes[-1] / 1.4))
+    lines = [(n, line) for n in sizes if (line := _line(x[order[:n]], y[order[:n]])) is not None]
+    for wanted in CORRELATIONS:
+        for n, (value, r, kept) in lines:
+            if abs(r) >= wanted:
+                used = order[:n][kept]
+                error = max(_jackknife(x[used], y[used], blocks[used]), (1 / abs(r) - 1) / 2)
+                return Slope(value, error, r, len(used), float(distance[used].max()))
     return None
 
 
 def _line(x: FloatArray, y: FloatArray) -> tuple[float, float, BoolArray] | None:
     """Slope, correlation, points on the line."""
-    if not (np.any(x) and np.any(y)):
+    if len(x) < FEWEST or not (np.any(x) and np.any(y)):
         return None
     first = weighted_median(y[x != 0] / x[x != 0], np.abs(x[x != 0]))
     off = np.abs(y - first * x)
@@ -58,8 +59,6 @@ def _line(x: FloatArray, y: FloatArray) -> tuple[float, float, BoolArray] | None
     if xx == 0 or yy == 0:
         return None
     r = float(xy / np.sqrt(xx * yy))
-    if abs(r) < CORRELATION:
-        return None
     return float(np.sign(r) * np.sqrt(yy / xx)), r, kept
 
 

@@ -78,7 +78,9 @@ def near(value: float, expected: float, tolerance: float = TOLERANCE) -> bool:
     return value > 0 and abs(math.log(value / expected)) < math.log1p(tolerance)
 
 
-def explain(slope: float, error: float, stiffness: float, energy_per_all_electron: float | None) -> list[Units]:
+def explain(
+    slope: float, error: float, stiffness: float, energy_per_all_electron: float | None
+) -> list[Units]:
     """Units that give this slope, the likeliest first; empty where none does.
 
     `error` is relative. Ratios that the error cannot tell apart are ordered by what else is known: the

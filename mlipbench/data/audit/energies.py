@@ -1,0 +1,181 @@
+"""Energies of one set: of one level of theory, without outliers, and sound against the isolated atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from ase.data import chemical_symbols
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+from mlipbench.core.structure import BoolArray, FloatArray
+from mlipbench.data.audit.energy_forces import compared
+from mlipbench.data.audit.examination import Examination
+from mlipbench.data.audit.findings import Amount
+from mlipbench.data.audit.precision import grid
+
+COHESIVE_EV = (-12.0, 1.0)  # per atom against free atoms; tungsten -8.9, diamond -7.4
+_JUMP = 10.0  # times the scatter of pairs equally far apart
+_LEAST_EV_PER_ATOM = 2e-3
+_WINDOW = 51  # pairs
+
+
+def check_jumps(x: Examination) -> None:
+    """Energy differences that no work of forces explains: outliers, and mixed levels of theory."""
+    pairs = compared(x.labelled(), x.trusted("energy", "forces"))
+    if pairs is None:
+        return
+    w = pairs.works
+    by_stress = np.einsum("pkk->p", w.by_stress)
+    known = (w.strain < 1e-4) | (by_stress != 0)
+    rest = w.energy - w.by_forces - by_stress
+    step = grid(np.array([f.frame.energy for f in x.frames if f.frame.energy is not None]))
+    sizes = np.array([f.n_atoms for f in x.frames])[w.first]
+    noise = w.curvature + 0.2 * np.abs(by_stress) + 0.1 * np.abs(w.by_forces) + 5 * step + 1e-5 * sizes
+    jumps = _jumps(rest, noise, w.distance_A, known) & (np.abs(rest) > _LEAST_EV_PER_ATOM * sizes)
+    if jumps.any():
+        _islands(x, w.first[known], w.second[known], rest[known], jumps[known])
+
+
+def _jumps(rest: FloatArray, noise: FloatArray, distance: FloatArray, known: BoolArray) -> BoolArray:
+    """(p,) pairs whose rest is far beyond that of pairs equally far apart."""
+    found = np.zeros(len(rest), dtype=bool)
+    order = np.flatnonzero(known)[np.argsort(distance[known], kind="stable")]
+    relative = np.abs(rest[order]) / noise[order]
+    for k, pair in enumerate(order):
+        low = min(max(k - _WINDOW // 2, 0), max(len(order) - _WINDOW, 0))
+        # the lower quartile: up to three quarters of the pairs may be jumps
+        usual = np.quantile(relative[low : low + _WINDOW], 0.25) / 0.3186
+        found[pair] = relative[k] > _JUMP * max(usual, 0.01)
+    return found
+
+
+def _islands(
+    x: Examination, first: np.ndarray, second: np.ndarray, rest: FloatArray, jumps: BoolArray
+) -> None:
+    """Groups of frames that agree among themselves and stand off from the largest group by one energy."""
+    n = len(x.frames)
+    calm = ~jumps
+    graph = csr_matrix((np.ones(calm.sum()), (first[calm], second[calm])), shape=(n, n))
+    _, group = connected_components(graph, directed=False)
+    used = np.unique(np.concatenate([first, second]))
+    main = int(np.bincount(group[used]).argmax())
+    outliers: dict[int, float] = {}
+    for g in np.unique(group[used]):
+        members = used[group[used] == g]
+        up = (group[first] == main) & (group[second] == g)
+        down = (group[first] == g) & (group[second] == main)
+        offsets = np.concatenate([rest[up], -rest[down]])
+        if g == main or len(offsets) < 3:
+            continue
+        offset = float(np.median(offsets))
+        if np.median(np.abs(offsets - offset)) > 0.2 * abs(offset):
+            continue
+        if len(members) < 3:
+            outliers.update({int(i): offset for i in members})
+        else:
+            _offset(x, members, offset, float(np.std(offsets) / np.sqrt(len(offsets))))
+    if outliers:
+        worst = max(outliers.values(), key=abs)
+        x.add(
+            "energies.outlier",
+            "error",
+            f"{len(outliers)} energies are off by up to {worst:.3g} eV: no force explains it",
+            outliers,
+            Amount(
+                value=worst,
+                unit="eV",
+                of="energy minus the work of the forces, relative to the closest frames",
+            ),
+            "a calculation that did not converge, or ended in another electronic state",
+            "repeat these calculations, or leave the frames out",
+        )
+        x.distrusted.update(outliers)
+
+
+def _offset(x: Examination, members: np.ndarray, offset: float, error: float) -> None:
+    frames = [x.frames[i] for i in members]
+    kinds = {f.file for f in frames} | {f.frame.config_type for f in frames if f.frame.config_type}
+    x.add(
+        "energies.offset",
+        "error",
+        f"the energies of {len(members)} frames lie {offset:+.4g} eV off those of the others, which no force "
+        f"explains (they are of {', '.join(sorted(kinds)[:4])})",
+        members,
+        Amount(value=offset, unit="eV", stderr=error, of="constant offset between two groups of frames"),
+        "two levels of theory, codes, pseudopotentials or cutoffs in one set, or another unit",
+        "train on one level of theory, or label all frames again with it",
+    )
+
+
+@dataclass(frozen=True)
+class _Composition:
+    elements: list[int]
+    counts: FloatArray  # (n, n_elements)
+    energies: FloatArray  # (n,)
+
+
+def check_isolated_atoms(x: Examination, given: Mapping[int, float]) -> None:
+    """Energies of isolated atoms (`given`: Z -> eV, or frames of one atom) against those of the others."""
+    singles = [i for i in x.trusted("energy") if x.frames[i].n_atoms == 1]
+    found = {
+        int(x.frames[i].frame.structure.numbers[0]): float(x.frames[i].frame.energy or 0.0) for i in singles
+    }
+    found.update(given)
+    members = [i for i in x.trusted("energy") if x.frames[i].n_atoms > 1]
+    if not members:
+        return
+    c = _composition(x, members)
+    missing = [chemical_symbols[z] for z in c.elements if z not in found]
+    if missing:
+        x.add(
+            "e0.missing",
+            "note" if len(missing) == len(c.elements) else "warning",
+            f"no isolated-atom energy for {', '.join(missing)}",
+            remedy="add frames of single atoms (large cell, spin polarised), or name them with --e0s",
+        )
+        return
+    e0 = np.array([found[z] for z in c.elements])
+    cohesive = (c.energies - c.counts @ e0) / c.counts.sum(axis=1)
+    typical = float(np.median(cohesive))
+    fitted = _fitted(c)
+    words = ", ".join(f"{chemical_symbols[z]} {found[z]:.6g} eV" for z in c.elements)
+    if fitted is not None:
+        words += "; least squares over the compositions: " + ", ".join(
+            f"{chemical_symbols[z]} {e:.6g}" for z, e in zip(c.elements, fitted, strict=True)
+        )
+    amount = Amount(value=typical, unit="eV/atom", of="median energy against isolated atoms")
+    if COHESIVE_EV[0] <= typical <= COHESIVE_EV[1]:
+        x.add(
+            "e0.consistent",
+            "note",
+            f"isolated atoms ({words}) leave {typical:.3g} eV/atom of binding",
+            singles,
+            amount,
+        )
+        return
+    x.add(
+        "e0.inconsistent",
+        "error",
+        f"isolated atoms ({words}) leave {typical:.4g} eV/atom; matter is bound by 0 to 10",
+        singles,
+        amount,
+        "isolated atoms of another level of theory or pseudopotential, another unit, or a wrong element",
+        "compute the isolated atoms with the settings of the frames, spin polarised",
+    )
+
+
+def _composition(x: Examination, members: list[int]) -> _Composition:
+    numbers = [x.frames[i].frame.structure.numbers for i in members]
+    elements = sorted({int(z) for s in numbers for z in s})
+    counts = np.array([[float((s == z).sum()) for z in elements] for s in numbers])
+    return _Composition(elements, counts, np.array([x.frames[i].frame.energy for i in members]))
+
+
+def _fitted(c: _Composition) -> FloatArray | None:
+    """Energies of the elements by least squares, where the compositions decide them."""
+    if np.linalg.matrix_rank(c.counts) < len(c.elements):
+        return None
+    return np.asarray(np.linalg.lstsq(c.counts, c.energies, rcond=None)[0])
