@@ -64,6 +64,9 @@ class FramesRef(DataRef):
 
     file: str | None = Field(default=None, description="extxyz or ASE database")
     index: str = Field(default=":", description='which frames, as a Python slice: ":", "::10"')
+    config_types: tuple[str, ...] = Field(
+        default=(), description="of those, the ones of these kinds: [md_*, strained]; empty: all"
+    )
     keys: dict[str, str] = Field(
         default_factory=dict,
         description="our name -> name in the file, where they differ: {energy: E_dft}",
