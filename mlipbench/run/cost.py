@@ -24,13 +24,13 @@ UNCERTAINTY = 1.25
 
 # What every run does besides asking the potential, in units of the time that a worker process of ours takes
 # to start: both are mostly the same kind of Python, so the ratio holds on slower and busier machines too.
-# Measured by tests/bench/test_bench_plan.py, docs/cost.md.
-COMMAND = 1.3  # the command itself: imports, suite file, inputs
-MEASURE = 0.1  # measuring and judging a suite
-MEASURE_SAMPLE = 2e-5  # for each stored sample of a trajectory
-MEASURE_STRUCTURE = 2e-3  # for each structure evaluated
-REPORT = 1.2  # report.html and its companions
-REPORT_SUITE = 0.5  # for each suite
+# Measured: docs/cost.md.
+COMMAND = 1.65  # the command itself: imports, suite file, inputs
+MEASURE = 0.02  # measuring and judging a suite
+MEASURE_SAMPLE = 1.7e-5  # for each stored sample of a trajectory
+MEASURE_STRUCTURE = 2.7e-3  # for each structure evaluated
+REPORT = 0.2  # report.html and its companions
+REPORT_SUITE = 0.85  # for each suite: figures, tables
 
 
 @dataclass(frozen=True)
