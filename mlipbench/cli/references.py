@@ -60,7 +60,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def _row(manifest: Manifest, name: str, own: Path | None) -> dict[str, Any]:
     entry = manifest.entry(name)
     verified, where = entry.verified, "shipped"
-    if own is not None and manifest.folders[name] == own.parent.absolute():
+    if own is not None and manifest.folders[name] == (own if own.is_dir() else own.parent).absolute():
         where = "own"
     if entry.public is not None:
         path = public.find(entry.file)

@@ -9,8 +9,10 @@ beside it.
 from __future__ import annotations
 
 import io
+import sys
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,23 @@ WHAT = "phonopy YAML"
 
 def read_phonons(path: Path) -> PhononReference:
     """The force constants of a file. Raises DataError."""
+    with _own_recursion_limit():
+        return _read(path)
+
+
+@contextmanager
+def _own_recursion_limit() -> Iterator[None]:
+    """symfc raises the limit of the whole process to 100 000 when it is imported: later recursions, as of
+    a deeply nested YAML file, would overflow the stack instead of raising RecursionError.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _read(path: Path) -> PhononReference:
     data = _parse(path)
     with parsing(str(path), WHAT), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of phonopy about its own future

@@ -241,7 +241,7 @@ def test_an_absent_public_reference_is_named_with_its_remedy(folder):
 # ---------------------------------------------------------------- mlipbench references
 def test_list(folder):
     cache = {"XDG_CACHE_HOME": str(folder / "cache"), "MLIPBENCH_DATA": ""}
-    done = mlipbench("references", "list", "--manifest", "mine/manifest.yaml", "--json", cwd=folder, **cache)
+    done = mlipbench("references", "list", "--manifest", "mine", "--json", cwd=folder, **cache)
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert (rows["argon_lj"]["where"], rows["argon_lj"]["count"], rows["argon_lj"]["verified"]) == (
         "shipped",

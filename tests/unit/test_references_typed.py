@@ -6,6 +6,8 @@ other codes.
 """
 
 import hashlib
+import re
+import sys
 
 import ase.units
 import numpy as np
@@ -18,12 +20,14 @@ from phonopy.structure.atoms import PhonopyAtoms
 from test_references_malformed import BORN, CURVE, PHONONS, SCALAR
 
 from mlipbench.core.errors import DataError
+from mlipbench.core.shipped import reference_data
 from mlipbench.core.suite import CurveRef, PhononsRef, ScalarRef
 from mlipbench.data.curves import read_curve
 from mlipbench.data.phonon_reference import read_phonons
 from mlipbench.data.reference_check import check
 from mlipbench.data.references import Manifest, update_manifest
 from mlipbench.data.resolve import resolve
+from mlipbench.data.scalars import read_scalars
 
 EMPTY = Manifest({}, {})
 MANIFEST = """\
@@ -217,6 +221,7 @@ def chain_forces(displacements):
 @pytest.mark.parametrize("random", [False, True])
 def test_springs_are_found_again(random, tmp_path):
     """Phi of a chain: 2k, -k, -k along x; from one displaced atom and from random displacements."""
+    limit = sys.getrecursionlimit()
     atoms = Atoms("Si", cell=[3.0, 9.0, 9.0], pbc=True)
     phonon = phonopy_of(atoms, [5, 1, 1])
     if random:
@@ -233,6 +238,7 @@ def test_springs_are_found_again(random, tmp_path):
     found = read_phonons(tmp_path / "p.yaml")
     along = [2 * SPRING, -SPRING, 0, 0, -SPRING]
     np.testing.assert_allclose(found.force_constants[0, :, 0, 0], along, atol=1e-6)
+    assert sys.getrecursionlimit() == limit  # symfc raises it a hundredfold
     assert found.supercell.cell[0, 0] == pytest.approx(15.0)
     assert found.born_charges is None
 
@@ -288,3 +294,19 @@ def test_full_force_constants_are_cut_to_the_primitive_cell_and_nothing_beside_t
     np.testing.assert_array_equal(found.force_constants, full[:1])
     assert found.drift == full[0].sum(axis=0).max()
     assert found.born_charges is None
+
+
+def test_the_examples_of_the_documentation(tmp_path):
+    """docs/references.md: manifest, curve and scalars agree with each other and are sound."""
+    page = (reference_data().parent / "docs" / "references.md").read_text()
+    blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("yaml", "csv")}
+    (manifest,) = [b for b in blocks["yaml"] if b.startswith("references:\n")]
+    (scalars,) = [b for b in blocks["yaml"] if b.startswith("density:")]
+    (curve,) = blocks["csv"]
+    (tmp_path / "manifest.yaml").write_text(manifest)
+    (tmp_path / "water_rdf.csv").write_text(curve)
+    (tmp_path / "make_rdf.py").touch()
+    (tmp_path / "scalars.yaml").write_text(scalars)
+    update_manifest(tmp_path)
+    assert check(Manifest.load(tmp_path), "water_rdf")[1] == []
+    assert read_scalars(tmp_path / "scalars.yaml")["density"].value == 0.997
