@@ -40,8 +40,9 @@ class Drawing:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes, nearly."""
-        return sum(len(p.svg) for p in self.panels) + sum(len(d.uri) for d in self.downloads)
+        """Bytes that it takes in the page, nearly."""
+        drawn = sum(len(p.svg) + sum(len(k.swatch) + 200 for k in p.keys) for p in self.panels)
+        return drawn + sum(len(d.uri) + 300 for d in self.downloads) + 2 * len(self.caption) + 500
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,11 @@ def data_files(suites: list[SuiteView]) -> dict[str, str]:
     return files
 
 
-def sections(suites: list[SuiteView], quality: Quality) -> list[Section]:
-    """Suites with their figures drawn and numbered through the report."""
+def sections(suites: list[SuiteView], quality: Quality, room: int) -> list[Section] | None:
+    """Suites with their figures drawn and numbered through the report, in `room` bytes.
+
+    Where they do not fit: None, or, at the step that drops figures, those that do not fit left out by name.
+    """
     panels = sum(len(f.panels) for s in suites for f in s.figures if isinstance(f, Figure))
     rows = min(max(quality.data_rows // max(panels, 1), _FEWEST_ROWS), _MOST_ROWS)
     found, number = [], 0
@@ -89,29 +93,22 @@ def sections(suites: list[SuiteView], quality: Quality) -> list[Section]:
         drawings = []
         for figure, name in _named(suite):
             number += 1
-            drawings.append(_drawing(figure, name, number, rows, quality))
+            drawing = None if room <= 0 else _drawing(figure, name, number, rows, quality)
+            if drawing is None or drawing.size > room:
+                if not quality.drop:
+                    return None
+                drawing, room = _left_out(figure, name, number), 0
+            room -= drawing.size
+            drawings.append(drawing)
         tables = [_table(table, quality.table_rows) for table in suite.tables]
         found.append(Section(_shortened(suite, quality), drawings, tables))
     return found
 
 
-def within(found: list[Section], bytes_left: int) -> list[Section]:
-    """The same sections with the drawings that do not fit left out by name."""
-    kept = []
-    for section in found:
-        drawings = []
-        for drawing in section.drawings:
-            bytes_left -= drawing.size
-            if bytes_left < 0:
-                bytes_left += drawing.size
-                names = ", ".join(f"figures/{d.file_name}" for d in drawing.downloads)
-                remark = (
-                    f"left out here to keep this file below 5 MB; its data are in the run folder: {names}"
-                )
-                drawing = replace(drawing, panels=[], downloads=[], remarks=[remark])
-            drawings.append(drawing)
-        kept.append(replace(section, drawings=drawings))
-    return kept
+def _left_out(figure: Figure | StructurePicture, name: str, number: int) -> Drawing:
+    names = ", ".join(f"figures/{file_name}" for file_name, _, _ in _data(figure, name))
+    remark = f"Left out here to keep this file below 5 MB; its data are in the run folder: {names}"
+    return Drawing(number, f"figure-{number}", "chart", [], pretty_text(figure.caption), [remark], [])
 
 
 def _named(suite: SuiteView) -> list[tuple[Figure | StructurePicture, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -12,7 +13,7 @@ from markupsafe import Markup, escape
 from mlipbench.core.citation import marks, replace_marks
 from mlipbench.report import words
 from mlipbench.report.bibliography import Bibliography, plain
-from mlipbench.report.drawings import sections, within
+from mlipbench.report.drawings import Section, sections
 from mlipbench.report.models import RunView
 from mlipbench.report.quality import LARGEST, STEPS, Quality
 from mlipbench.report.view import CONTRACT
@@ -25,37 +26,32 @@ _GLOSSARY = ((re.compile(r"95 % bound|\bbound\b"), "bound"), (re.compile(r"\bgra
 
 def render(run: RunView) -> str:
     """The report's HTML, drawn as finely as 5 MB allow."""
+    environment = _environment(run.bibliography)
+    page = ""
     for quality in STEPS:
-        page = _page(run, quality)
-        if len(page.encode()) <= LARGEST:
-            return page
+        without = [replace(suite, figures=[]) for suite in run.suites]
+        words_only = _page(environment, run, sections(without, quality, 0) or [], quality)
+        found = sections(run.suites, quality, LARGEST - len(words_only.encode()))
+        if found is not None:
+            page = _page(environment, run, found, quality)
+            if len(page.encode()) <= LARGEST:
+                break
     return page
 
 
-def _page(run: RunView, quality: Quality) -> str:
-    environment = _environment(run.bibliography)
-    found = sections(run.suites, quality)
-
-    def page() -> str:
-        return environment.get_template("report.html").render(
-            run=run,
-            sections=found,
-            quality=quality,
-            contract=CONTRACT,
-            use_line=_use_line(run),
-            plan=_cut(run.plan, quality.text),
-            badges=list(words.BADGES.values()),
-            terms=words.TERMS,
-            plain_work=plain,
-            text_uri=_text_uri,
-        )
-
-    text = page()
-    if quality.drop and len(text.encode()) > LARGEST:
-        drawn = sum(drawing.size for section in found for drawing in section.drawings)
-        found = within(found, LARGEST - (len(text.encode()) - drawn) - 50_000)
-        text = page()
-    return text
+def _page(environment: Environment, run: RunView, found: list[Section], quality: Quality) -> str:
+    return environment.get_template("report.html").render(
+        run=run,
+        sections=found,
+        quality=quality,
+        contract=CONTRACT,
+        use_line=_use_line(run),
+        plan=_cut(run.plan, quality.text),
+        badges=list(words.BADGES.values()),
+        terms=words.TERMS,
+        plain_work=plain,
+        text_uri=_text_uri,
+    )
 
 
 def _environment(bibliography: Bibliography) -> Environment:
