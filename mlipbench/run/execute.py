@@ -1,6 +1,6 @@
 """The child's side: one task in a process of its own. The only place that catches everything.
 
-    python -m mlipbench.run.execute PIPE RUN estimate OLD    load, check elements, time: what is not in OLD yet
+    python -m mlipbench.run.execute PIPE RUN estimate OLD  load, check elements, time what OLD does not hold
     python -m mlipbench.run.execute PIPE RUN probe        load, identity, contract, time
     python -m mlipbench.run.execute PIPE RUN suite KEY    produce (unless done), measure, judge
 

@@ -104,7 +104,8 @@ class Stopwatch:
                 whole = time.perf_counter() - start
                 if store.steps == done:
                     break  # all have ended before their time
-                steps.append((whole - (store.seconds - committing)) / (store.steps - done))
+                evaluations = store.steps - done + (n if number == 1 else 0)  # one more at step 0
+                steps.append((whole - (store.seconds - committing)) / evaluations)
                 commits.append((store.seconds - committing) / (store.commits - kept))
         if not steps:
             return StepTime(alone, 0.0)
