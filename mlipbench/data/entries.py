@@ -15,6 +15,8 @@ from mlipbench.core.errors import DataError
 from mlipbench.data.parsing import read_text
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+MAX_VALUES = 50_000
+"""In one file, aliases expanded: a dozen lines of them can stand for a billion values."""
 
 
 def load_mapping(path: Path, what: str) -> CommentedMap:
@@ -26,11 +28,36 @@ def load_mapping(path: Path, what: str) -> CommentedMap:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:1:1"
         raise DataError(f"{where}: YAML syntax: {' '.join(str(error.problem).split())}") from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}:1:1: YAML syntax: {str(error).splitlines()[0][:200]}") from error
+    except (
+        YAMLError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
+        # The parser trips over its own feet on some malformed directives, tags and keys.
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(f"{path}:1:1: YAML syntax: {reason}") from error
     if not isinstance(document, CommentedMap) or not document:
         raise DataError(f"{path}:1:1: not {what}")
+    if not _fits(document):
+        raise DataError(f"{path}:1:1: expected at most {MAX_VALUES} values, got more: aliases multiply them")
     return document
+
+
+def _fits(document: Any) -> bool:
+    """Whether a document has at most MAX_VALUES values. One that holds itself has not."""
+    waiting, count = [document], 0
+    while waiting and count <= MAX_VALUES:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+    return count <= MAX_VALUES
 
 
 def validate(path: Path, raw: CommentedMap, model: type[ModelT]) -> dict[str, ModelT]:

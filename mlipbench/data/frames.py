@@ -153,7 +153,9 @@ def labelled(
 
 
 def check_structure(structure: Structure, where: str) -> None:
-    """Positions are numbers, and there is a cell wherever the structure is periodic."""
+    """Atoms are elements, positions numbers, and there is a cell wherever the structure is periodic."""
+    if (structure.numbers < 1).any() or not (structure.masses > 0).all():
+        raise DataError(f"{where}: atoms that are no element (no species given, X, or a mass of 0)")
     if not np.isfinite(structure.positions).all():
         raise DataError(f"{where}: positions that are not numbers (NaN or infinite)")
     if not np.isfinite(structure.cell).all():
