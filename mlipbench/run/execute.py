@@ -32,6 +32,7 @@ from mlipbench.core.criterion import Criterion
 from mlipbench.core.errors import InputError, MlipbenchError, StoreError, SuiteError
 from mlipbench.core.potential import Potential
 from mlipbench.core.result import SuiteResult
+from mlipbench.core.structure import Structure
 from mlipbench.run import probe
 from mlipbench.run.context import EVALUATION_CHUNK, StoredData, SuiteContext, declared_trajectories
 from mlipbench.run.cost import Startup
@@ -161,6 +162,7 @@ def _suite(run: RunFolder, plan: Plan, inputs: PlanInputs, entry: SuiteEntry, pa
             parent.progress(0.0, "loading the potential")
             potential = probe.load_potential(plan)
             _check_identity(potential, potential_key)
+            _check_declarations(plan, entry.key, inputs)
             sound = sound_part(plan, inputs)
             among = [s for k in sound.suites for s in declared_trajectories(plan, k, inputs).values()]
             context = SuiteContext(plan, inputs.manifest, run, entry, potential, among, parent.progress)
@@ -189,14 +191,21 @@ def sound_part(plan: Plan, inputs: PlanInputs) -> Plan:
     sound = {}
     for key, entry in plan.suites.items():
         try:
-            declared_trajectories(plan, key, inputs)
-            entry.suite().structures(plan.params(key), inputs)
+            _check_declarations(plan, key, inputs)
             sound[key] = entry
         except InputError:
             raise
         except BaseException:
             continue
     return replace(plan, suites=sound)
+
+
+def _check_declarations(plan: Plan, key: str, inputs: PlanInputs) -> None:
+    """Whether a suite can say what it needs. Raises what the suite raises, and SuiteError."""
+    declared_trajectories(plan, key, inputs)
+    structures = plan.suites[key].suite().structures(plan.params(key), inputs)
+    if not isinstance(structures, list) or not all(isinstance(s, Structure) for s in structures):
+        raise SuiteError(f"structures of suite {key} gave {structures!r}; expected a list of Structure")
 
 
 def production_key(plan: Plan, entry: SuiteEntry, inputs: PlanInputs, potential_key: str) -> str:
@@ -253,6 +262,16 @@ def _check_citations(entry: SuiteEntry, methods: str) -> None:
             f"suite {entry.name} cites {', '.join(sorted(unknown))}; expected every work that its texts mark "
             "as [@key] among its `citations`"
         )
+
+
+def measure_again(run: RunFolder, plan: Plan, entry: SuiteEntry) -> None:
+    """`measure` of a stored production, in the parent's process; its error becomes the result."""
+    try:
+        run.suite(entry.key).write_result(measure(run, plan, entry))
+    except StoreError:
+        raise
+    except (Exception, SystemExit) as error:
+        _store_failure(run, entry.key, entry.name, error, entry)
 
 
 def result_head(entry: SuiteEntry, plan: Plan, status: str, reason: str = "") -> SuiteResult:

@@ -24,7 +24,7 @@ from mlipbench.core.result import (
 )
 from mlipbench.run import gate, probe
 from mlipbench.run.cost import RunEstimate
-from mlipbench.run.execute import asked, failed_result, measure, result_head
+from mlipbench.run.execute import asked, failed_result, measure_again, result_head
 from mlipbench.run.inputs import PlanInputs
 from mlipbench.run.planning import plan_manifest, read_lock, write_lock
 from mlipbench.run.process import Message, run_child
@@ -261,7 +261,7 @@ def collect(run: RunFolder, plan: Plan, references: Mapping[str, ReferenceRecord
             "plan_sha256": plan.sha256(),
         }
     )
-    return gate.rejudge(results, datetime.date.today())
+    return gate.rejudge(results, run.today())
 
 
 def _not_run(run: RunFolder, plan: Plan, key: str) -> SuiteResult:
@@ -301,7 +301,7 @@ def analyze(run: RunFolder) -> Results:
                     f"{folder.path}/data.json: computed for another plan or another potential than those in "
                     f"{layout.PLAN} and {layout.PROBE}; run the suite file again"
                 )
-            folder.write_result(measure(run, plan, entry))
+            measure_again(run, plan, entry)
         results = collect(run, plan, references)
         run.write_results(results)
     return results

@@ -47,9 +47,14 @@ def check_outcome(outcome: object, criteria: Sequence[Criterion]) -> None:
         if m.key in seen:
             raise SuiteError(f"two measurements are called {m.key}: set them apart by `conditions`")
         seen.add(m.key)
-        numbers = {"value": m.value, "stderr": m.stderr, "n_eff": m.n_eff, **m.evidence, **m.conditions}
+        texts = {name for name, condition in m.conditions.items() if isinstance(condition, str)}
+        numbers = {**m.evidence, **m.conditions, "value": m.value, "stderr": m.stderr, "n_eff": m.n_eff}
         for name, number in numbers.items():
-            if isinstance(number, float) and not math.isfinite(number):
+            if number is None or name in texts:
+                continue
+            if not isinstance(number, int | float) or isinstance(number, bool):
+                raise SuiteError(f"measurement {m.key}: {name} is {number!r}, expected a number")
+            if not math.isfinite(number):
                 raise SuiteError(
                     f"measurement {m.key}: {name} is {number}; a value that could not be measured is None, "
                     "with a note that says why"

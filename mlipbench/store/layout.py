@@ -66,8 +66,9 @@ def refused(verb: str, path: Path, error: OSError) -> StoreError:
         advice = f"something else has that name: remove it, or {elsewhere}"
     else:
         advice = f"make that possible, or {elsewhere}"
+    reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())[:200]
     return StoreError(
-        f"cannot {verb} {path}: {error.strerror or error}. What is stored already is whole; "
+        f"cannot {verb} {path}: {reason}. What is stored already is whole; "
         f"{advice}, then run the same command again"
     )
 

@@ -133,9 +133,19 @@ class RunFolder:
             )
         return results
 
+    def today(self) -> datetime.date:
+        """The day by which waivers are judged: today, or the day of the run where the clock stands before it."""
+        today, path = datetime.date.today(), self.file(layout.PROVENANCE)
+        return max(today, _day(read_json(path))) if path.exists() else today
+
     def write_results(self, results: Results) -> None:
         """Write results.json."""
         write_json(self.file(layout.RESULTS), results.model_dump(mode="json"))
+
+
+def _day(provenance: dict[str, Any]) -> datetime.date:
+    """The day of a run, where this machine is."""
+    return datetime.datetime.fromisoformat(provenance["date"]).astimezone().date()
 
 
 def _holder(content: bytes) -> tuple[str, bool]:
