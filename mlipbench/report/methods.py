@@ -72,7 +72,7 @@ def methods(
             part for part in (_statistics(suites), _changes(results), _record(results, record_sha256)) if part
         ),
     ]
-    paragraphs = [pretty_text(paragraph) for paragraph in paragraphs]
+    paragraphs = [pretty_text(p).replace("\N{NO-BREAK SPACE}", " ") for p in paragraphs]
     bibliography.add(paragraphs)
     numbered = [bibliography.numbered(paragraph) for paragraph in paragraphs]
     return Methods(numbered, bibliography.works), bibliography
@@ -151,7 +151,7 @@ def _suite(suite: SuiteResult) -> str:
         return suite.methods
     asked = [f"{row.term} = {row.text}" for row in rows_of(suite.asked)]
     settings = f" with {_joined(asked)}" if asked else ""
-    return f"{suite.title} was measured by the suite {suite.suite}, version {suite.version}{settings}."
+    return f"The suite {suite.suite} ({suite.title}), version {suite.version}, was run{settings}."
 
 
 def _joined(parts: list[str]) -> str:

@@ -32,7 +32,8 @@ def measured(
     verdict: Verdict, waived: bool, item: int, name: str, needs: str | None = None
 ) -> JudgedMeasurement:
     return JudgedMeasurement(
-        id=f"s/{name}", value=1.0, unit="1", stderr=0.1, n_eff=9.0, required=True, verdict=verdict, waived=waived,
+        id=f"s/{name}", value=1.0, unit="1", stderr=0.1, n_eff=9.0, required=True, verdict=verdict,
+        waived=waived,
         criterion=Criterion(
             name=name, compare="<", limit=2.0, unit="1", item=item, source="test", needs_property=needs
         ),
