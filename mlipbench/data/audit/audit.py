@@ -89,4 +89,6 @@ def _joined(parts: Sequence[Examination]) -> Examination:
         whole.distrusted |= {i + offset for i in part.distrusted}
         whole.findings += part.findings
         whole.unexamined += part.unexamined
+    if len(parts) == 1:
+        whole.pairs = parts[0].pairs
     return whole

@@ -141,9 +141,9 @@ def check_box(x: Examination) -> None:
 
 
 def _looks_bohr(structure: Structure, spacing: float) -> bool:
-    fractional = structure.positions @ np.linalg.inv(structure.cell)
-    extent = np.ptp(fractional, axis=0) + spacing / np.linalg.norm(structure.cell, axis=1)
-    return bool((np.abs(extent - BOHR) < 0.08).all())
+    extent = np.ptp(structure.positions @ np.linalg.inv(structure.cell), axis=0)
+    layer = spacing / np.linalg.norm(structure.cell, axis=1)  # atoms of a crystal leave that much free
+    return bool(((extent < BOHR + 0.03) & (extent + layer > BOHR - 0.03)).all())
 
 
 def check_counts(x: Examination) -> None:

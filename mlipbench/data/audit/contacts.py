@@ -97,7 +97,7 @@ def check_contacts(x: Examination) -> None:
             f"two atoms {found.closest_A:.3f} A apart ({_closest(found.by_pair)})",
             short,
             Amount(value=found.closest_A, unit="A", of="closest contact"),
-            "the contact is to a periodic image: the cell is smaller than what it holds (a dummy cell, another unit)"
+            "the contact is to a periodic image: the cell is too small for what it holds (dummy, other unit)"
             if images
             else "overlapping atoms: an unrelaxed start, or atoms doubled at the cell's edge",
             "correct the cell"

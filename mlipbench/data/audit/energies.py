@@ -17,26 +17,41 @@ from mlipbench.data.audit.findings import Amount
 from mlipbench.data.audit.precision import grid
 
 COHESIVE_EV = (-12.0, 1.0)  # per atom against free atoms; tungsten -8.9, diamond -7.4
-_JUMP = 10.0  # times the scatter of pairs equally far apart
+_JUMP = 6.0  # times the scatter of pairs equally far apart
 _LEAST_EV_PER_ATOM = 2e-3
+_CLOSE = 0.08  # of the distance to the nearest neighbour: further apart the trapezoid is off too
+_STRAINED = 0.02
 _WINDOW = 51  # pairs
+_FEWEST_PAIRS = 4
+_OFF = 5.0  # times what the median frame is off, in the scale of the trapezoid's error
+_TIGHT = 0.15  # of the offset: the scatter over the frame's pairs
 
 
 def check_jumps(x: Examination) -> None:
     """Energy differences that no work of forces explains: outliers, and mixed levels of theory."""
-    pairs = compared(x.labelled(), x.trusted("energy", "forces"))
+    pairs = x.pairs or compared(x.labelled(), x.trusted("energy", "forces"))
     if pairs is None:
         return
     w = pairs.works
     by_stress = np.einsum("pkk->p", w.by_stress)
-    known = (w.strain < 1e-4) | (by_stress != 0)
+    trusted = np.zeros(len(x.frames), dtype=bool)
+    trusted[x.trusted("energy", "forces")] = True
+    known = trusted[w.first] & trusted[w.second] & (w.distance_A < _CLOSE * x.spacing_A())
+    known &= (w.strain < 1e-4) | ((by_stress != 0) & (w.strain < _STRAINED))
     rest = w.energy - w.by_forces - by_stress
     step = grid(np.array([f.frame.energy for f in x.frames if f.frame.energy is not None]))
     sizes = np.array([f.n_atoms for f in x.frames])[w.first]
     noise = w.curvature + 0.2 * np.abs(by_stress) + 0.1 * np.abs(w.by_forces) + 5 * step + 1e-5 * sizes
     jumps = _jumps(rest, noise, w.distance_A, known) & (np.abs(rest) > _LEAST_EV_PER_ATOM * sizes)
+    first, second, rest, noise = w.first[known], w.second[known], rest[known], noise[known]
+    if not len(rest):
+        return
     if jumps.any():
-        _islands(x, w.first[known], w.second[known], rest[known], jumps[known])
+        _islands(x, first, second, rest, jumps[known])
+    calm = np.array(
+        [i not in x.distrusted and j not in x.distrusted for i, j in zip(first, second, strict=True)]
+    )
+    _outliers(x, first[calm], second[calm], rest[calm], noise[calm])
 
 
 def _jumps(rest: FloatArray, noise: FloatArray, distance: FloatArray, known: BoolArray) -> BoolArray:
@@ -62,37 +77,46 @@ def _islands(
     _, group = connected_components(graph, directed=False)
     used = np.unique(np.concatenate([first, second]))
     main = int(np.bincount(group[used]).argmax())
-    outliers: dict[int, float] = {}
     for g in np.unique(group[used]):
         members = used[group[used] == g]
         up = (group[first] == main) & (group[second] == g)
         down = (group[first] == g) & (group[second] == main)
         offsets = np.concatenate([rest[up], -rest[down]])
-        if g == main or len(offsets) < 3:
+        if g == main or len(members) < 3 or len(offsets) < 3:
             continue
         offset = float(np.median(offsets))
-        if np.median(np.abs(offsets - offset)) > 0.2 * abs(offset):
-            continue
-        if len(members) < 3:
-            outliers.update({int(i): offset for i in members})
-        else:
+        if np.median(np.abs(offsets - offset)) < 0.2 * abs(offset):
             _offset(x, members, offset, float(np.std(offsets) / np.sqrt(len(offsets))))
-    if outliers:
-        worst = max(outliers.values(), key=abs)
-        x.add(
-            "energies.outlier",
-            "error",
-            f"{len(outliers)} energies are off by up to {worst:.3g} eV: no force explains it",
-            outliers,
-            Amount(
-                value=worst,
-                unit="eV",
-                of="energy minus the work of the forces, relative to the closest frames",
-            ),
-            "a calculation that did not converge, or ended in another electronic state",
-            "repeat these calculations, or leave the frames out",
-        )
-        x.distrusted.update(outliers)
+
+
+def _outliers(
+    x: Examination, first: np.ndarray, second: np.ndarray, rest: FloatArray, noise: FloatArray
+) -> None:
+    """Single frames whose energy is off by the same amount against each of their closest frames."""
+    frames = np.unique(np.concatenate([first, second]))
+    own = [np.concatenate([rest[second == i], -rest[first == i]]) for i in frames]
+    middle = np.array([np.median(r) for r in own])
+    spread = np.array([np.median(np.abs(r - m)) for r, m in zip(own, middle, strict=True)])
+    scale = np.array([np.median(noise[(first == i) | (second == i)]) for i in frames])
+    enough = np.array([len(r) >= _FEWEST_PAIRS for r in own])
+    sizes = np.array([x.frames[i].n_atoms for i in frames])
+    off = np.abs(middle) / scale
+    usual = float(np.median(off)) if len(off) else 0.0
+    bad = enough & (off > _OFF * usual) & (spread < _TIGHT * np.abs(middle))
+    bad &= np.abs(middle) > _LEAST_EV_PER_ATOM * sizes
+    if not bad.any():
+        return
+    worst = float(middle[bad][np.abs(middle[bad]).argmax()])
+    x.add(
+        "energies.outlier",
+        "error",
+        f"{bad.sum()} energies are off by up to {worst:.3g} eV: no force explains it",
+        frames[bad],
+        Amount(value=worst, unit="eV", of="energy minus the work of the forces from the closest frames"),
+        "a calculation that did not converge, or ended in another electronic state",
+        "repeat these calculations, or leave the frames out",
+    )
+    x.distrusted.update(int(i) for i in frames[bad])
 
 
 def _offset(x: Examination, members: np.ndarray, offset: float, error: float) -> None:
@@ -108,6 +132,7 @@ def _offset(x: Examination, members: np.ndarray, offset: float, error: float) ->
         "two levels of theory, codes, pseudopotentials or cutoffs in one set, or another unit",
         "train on one level of theory, or label all frames again with it",
     )
+    x.distrusted.update(int(i) for i in members)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlipbench.core.structure import BoolArray, IntArray, LabelledFrame
+from mlipbench.data.audit.energy_forces import Compared
 from mlipbench.data.audit.findings import Amount, Finding, Level, places
 from mlipbench.data.audit.geometry import Geometry
 from mlipbench.data.audit.reading import AuditFrame
@@ -26,6 +27,7 @@ class Examination:
     distrusted: set[int] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     unexamined: list[str] = field(default_factory=list)
+    pairs: Compared | None = None  # close frames, their labels in eV and A
 
     def labelled(self) -> list[LabelledFrame]:
         """The labelled frames, trusted or not."""
@@ -41,6 +43,11 @@ class Examination:
             ],
             dtype=np.int64,
         )
+
+    def spacing_A(self) -> float:
+        """Median distance to the nearest neighbour."""
+        near = [g.neighbour_A for g in self.geometries.values() if np.isfinite(g.neighbour_A)]
+        return float(np.median(near)) if near else 0.0
 
     def add(
         self,

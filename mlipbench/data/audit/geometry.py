@@ -9,7 +9,7 @@ import numpy as np
 from mlipbench.analysis.structure import COVALENT_RADII, Pairs, pairs
 from mlipbench.core.structure import FloatArray, Structure
 
-REACH_A = 4.0
+REACH_A = 8.0  # neighbours of argon in Bohr
 _AMU_PER_A3 = 1.66053907  # g/cm^3
 
 
@@ -50,7 +50,7 @@ def geometry(structure: Structure) -> Geometry:
         float(np.median(nearest)),
         float(np.median(relative)),
         _by_pair(structure, near),
-        _asymmetry(near, n),
+        _asymmetry(near, n, _reach(structure)),
         density,
     )
 
@@ -61,7 +61,7 @@ def covalent(numbers: np.typing.NDArray[np.int64]) -> FloatArray:
 
 
 def _reach(structure: Structure) -> float:
-    """4 A, less where atoms are so dense (wrong units, say) that there would be too many pairs."""
+    """8 A, less where atoms are so dense (wrong units, say) that there would be too many pairs."""
     if not structure.pbc.any():
         return REACH_A
     volume = structure.volume if structure.pbc.all() else np.inf
@@ -77,9 +77,10 @@ def _by_pair(structure: Structure, near: Pairs) -> dict[tuple[int, int], float]:
     return {(int(a), int(b)): float(d) for (a, b), d in zip(keys, closest, strict=True)}
 
 
-def _asymmetry(near: Pairs, n: int) -> float:
+def _asymmetry(near: Pairs, n: int, reach: float) -> float:
+    """A made-up pair force that ends smoothly at `reach`: zero where symmetry wants it."""
     unit = near.vectors / np.maximum(near.distances, 1e-12)[:, None]
-    pull = unit * np.exp(-near.distances)[:, None]
+    pull = unit * (np.exp(-near.distances) * (1 - (near.distances / reach) ** 2) ** 2)[:, None]
     total = np.zeros((n, 3))
     np.add.at(total, near.first, pull)
     np.add.at(total, near.second, -pull)

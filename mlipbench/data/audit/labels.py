@@ -29,8 +29,9 @@ def check_labels(x: Examination) -> None:
 def _unreadable(x: Examination) -> None:
     kinds: defaultdict[str, list[int]] = defaultdict(list)
     for i, frame in enumerate(x.frames):
-        for kind in frame.faults:
-            kinds[kind].append(i)
+        if i not in x.distrusted:  # without a cell, a stress cannot be read either
+            for kind in frame.faults:
+                kinds[kind].append(i)
     for kind, chosen in kinds.items():
         ambiguous = kind == "labels"
         x.add(
@@ -48,11 +49,19 @@ def _unreadable(x: Examination) -> None:
 
 
 def _missing(x: Examination) -> None:
-    n_labels = 0
+    if all(f.frame.energy is None and f.frame.forces is None and f.frame.stress is None for f in x.frames):
+        x.add(
+            "labels.none",
+            "error",
+            "no labels in any frame",
+            range(len(x.frames)),
+            cause="labels under another name, or lost in a conversion",
+            remedy="say --keys energy=..., forces=..., stress=...",
+        )
+        return
     for name in ("energy", "forces", "stress"):
         possible = [i for i, f in enumerate(x.frames) if _expected(x, i, name)]
         missing = [i for i in possible if getattr(x.frames[i].frame, name) is None]
-        n_labels += len(possible) - len(missing)
         missing = [i for i in missing if not x.frames[i].faults]
         if not missing:
             continue
@@ -66,7 +75,7 @@ def _missing(x: Examination) -> None:
                     (),
                     amount,
                     "not computed, or under another name",
-                    f"say keys: {{{name}: ...}} where it has another name",
+                    f"say --keys {name}=... where it has another name",
                 )
             continue
         x.add(
@@ -78,8 +87,6 @@ def _missing(x: Examination) -> None:
             "files of different origin joined, or calculations that failed",
             "compute the missing labels, or leave these frames out (or give them weight zero)",
         )
-    if not n_labels:
-        x.add("labels.none", "error", "no labels at all", range(len(x.frames)))
 
 
 def _expected(x: Examination, i: int, name: str) -> bool:

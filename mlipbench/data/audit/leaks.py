@@ -143,9 +143,9 @@ def _leak(x: Examination, rest: np.ndarray, found: Correlated) -> None:
     )
     x.add(
         "leaks.correlated",
-        "error" if share > _FEW else "warning",
-        f"{len(found.frames)} of {found.n_examined} test frames ({100 * share:.0f} %) have a training frame close "
-        f"in time: {np.median(found.distances_A):.2g} A away (median root mean square displacement), where "
+        "error" if share > _FEW and len(found.frames) > 2 else "warning",
+        f"{len(found.frames)} of {found.n_examined} test frames ({100 * share:.0f} %) have a "
+        f"training frame close in time: {np.median(found.distances_A):.2g} A away (median root mean square), where "
         f"independent frames are {found.typical_A:.2g} A apart"
         + (f"; both of trajectory {shared}" if shared else ""),
         rest[found.frames],

@@ -8,7 +8,7 @@ the squared distance of frames i and j over what frames of their own thermal amp
 Among independent frames the closest is hardly closer than the K-th: in nu dimensions the ratio
 x = r_1 / r_K of the closest to the K-th of n frames is below a value x with probability K x^(nu / 2) at most.
 nu is the larger of the dimension that the distances of the set themselves show (E. Levina, P. Bickel,
-NIPS 17, 777 (2005)) and a tenth of the degrees of freedom of the atoms that take part in the motion.
+NIPS 17, 777 (2005)) and a fifth of the degrees of freedom of the atoms that take part in the motion.
 A frame counts as correlated where that probability is below 0.001 and r_1 < 1/2: more than half of the
 displacement is shared.
 """
@@ -29,7 +29,11 @@ from mlipbench.data.audit.comparison import Family, distances, families, way
 FEWEST = 8  # frames of a family, to know what is typical
 PROBABILITY = 1e-3
 SHARED = 0.5
-_MOST_ATOM_PAIRS = 6e7  # frames of one set x frames of the other x atoms; more are thinned evenly
+_MOST_ATOM_PAIRS = 3e7  # frames of one set x frames of the other x atoms; more are thinned evenly
+_SMALLEST_RANK = 5
+_GAP = 4.0  # between the squared distances inside of a basin and to the next; along a run they grow steadily
+_TAKING_PART = 0.2  # degrees of freedom per moving one; rattled and thermal crystals show 0.2 to 0.3
+_CLOSER = 0.5  # times the distances in the order of the file: what matching atoms must achieve
 _COMPARED_A = 5.0
 _ROUNDING_A = 1e-3  # sorted distances of equal structures; rattled by 0.03 A they differ by 0.01 somewhere
 _AMPLITUDE_A2 = 1e-4  # below a mean square displacement of (0.01 A)^2 frames are static, not thermal
@@ -106,7 +110,11 @@ def correlated(frames: Sequence[LabelledFrame], held_out: BoolArray | None = Non
         return found
     matched = _matched(frames)
     again = _all_families(matched, held_out) if matched is not None else None
-    return again if again is not None and (found is None or len(again.frames)) else found
+    if again is None or (found is not None and again.typical_A > _CLOSER * found.typical_A):
+        return (
+            found  # the order of the file is the order of the atoms; a drift of all can mislead the matching
+        )
+    return again
 
 
 def _all_families(frames: Sequence[LabelledFrame], held_out: BoolArray | None) -> Correlated | None:
@@ -161,19 +169,22 @@ def _correlated(family: Family, train: IntArray, test: IntArray, within: bool) -
         else _medians(_without_self(distances(family.taken(train), family.taken(reference)) ** 2))
     )
     m_test = _medians(squared[:, to_reference])
-    k = max(5, -(-len(train) // 10))
+    k = max(_SMALLEST_RANK, -(-len(train) // 10))
     dimension = max(
-        _dimension(_relative(among, m_reference, m_reference, overall), max(5, -(-len(reference) // 10))),
-        0.1 * 3 * _moving_atoms(family, reference),
+        _dimension(
+            _relative(among, m_reference, m_reference, overall), max(_SMALLEST_RANK, -(-len(reference) // 10))
+        ),
+        _TAKING_PART * 3 * _moving_atoms(family, reference),
     )
     relative = _relative(squared, m_test, m_train, overall)
     if relative.shape[1] < k:
         return None
     closest = np.sort(relative, axis=1)
-    comparable = np.isfinite(closest[:, k - 1])
-    with np.errstate(invalid="ignore"):
-        ratio = np.where(comparable, closest[:, 0] / closest[:, k - 1], 1.0)
-    logarithm = np.log(k) + 0.5 * dimension * np.log(np.maximum(ratio, 1e-300))
+    ranks = np.array([_rank(row, k) for row in closest])
+    last = closest[np.arange(len(test)), ranks - 1]
+    comparable = np.isfinite(last)
+    ratio = np.where(comparable, closest[:, 0] / np.where(comparable, last, 1.0), 1.0)
+    logarithm = np.log(ranks) + 0.5 * dimension * np.log(np.maximum(ratio, 1e-300))
     hit = comparable & (closest[:, 0] < SHARED) & (logarithm < np.log(PROBABILITY))
     partner = relative.argmin(axis=1)
     return Correlated(
@@ -183,6 +194,14 @@ def _correlated(family: Family, train: IntArray, test: IntArray, within: bool) -
         len(test),
         float(np.sqrt(overall)),
     )
+
+
+def _rank(closest: FloatArray, k: int) -> int:
+    """K of one frame: `k`, or fewer (5 at least) where its basin holds fewer, which shows as a gap."""
+    for rank in range(_SMALLEST_RANK, min(k, len(closest))):
+        if closest[rank] > _GAP * closest[rank - 1]:
+            return rank
+    return k
 
 
 def _without_self(squared: FloatArray) -> FloatArray:

@@ -141,6 +141,6 @@ def _magnitude(x: Examination, n_pairs: int) -> None:
             "convert it to eV/A^3",
         )
     x.unexamined.append(
-        f"{x.frames[0].file}: sign, unit and order of the stress: {n_pairs} pairs of close frames with different "
-        "cells do not decide it"
+        f"{x.frames[0].file}: sign, unit and order of the stress: {n_pairs} pairs of close frames with "
+        "different cells do not decide it"
     )

@@ -15,7 +15,9 @@ from mlipbench.core.units import BOHR, EV_PER_A3_IN_GPA, HARTREE
 KCAL_PER_MOL = 0.0433641  # eV
 KJ_PER_MOL = 0.0103643  # eV
 TOLERANCE = 0.25  # a ratio this far from 1 or from a unit's ratio still counts as it; the next is at 1.89
-STIFFNESS_EV_PER_A2 = (0.3, 60.0)  # mean restoring force per displacement: argon 0.5, NaCl 2.3, silicon 5.7
+STIFFNESS_EV_PER_A2 = 3.0  # mean restoring force per displacement: argon 0.35, NaCl 2.3, silicon 5.8
+_STIFFNESS_SPREAD = 1.2  # of its logarithm
+_TRAPEZOID = 0.07  # systematic error of the slope's logarithm in anharmonic sets
 
 
 @dataclass(frozen=True)
@@ -91,19 +93,13 @@ def explain(
     fits = [u for u in _CANDIDATES if near(slope, u.slope)]
     if not fits:
         return []
-    off = {u: abs(math.log(slope / u.slope)) for u in fits}
-    resolution = max(2 * error, 0.05)
 
-    def unlikely(units: Units) -> tuple[int, bool, bool, int]:
-        low, high = STIFFNESS_EV_PER_A2
+    def unlikely(units: Units) -> float:
+        off = math.log(slope / units.slope) / math.hypot(error, _TRAPEZOID)
+        odd = math.log(max(stiffness * units.force, 1e-300) / STIFFNESS_EV_PER_A2) / _STIFFNESS_SPREAD
         total = energy_per_all_electron
-        odd = total is not None and not near(total * units.energy, 1.0, 0.05) and _looks_total(total)
-        return (
-            int((off[units] - min(off.values())) / resolution),
-            odd,
-            not low < stiffness * units.force < high,
-            _CANDIDATES.index(units),
-        )
+        other = total is not None and _looks_total(total) and not near(total * units.energy, 1.0, 0.05)
+        return off**2 + odd**2 + 10.0 * other
 
     return sorted(fits, key=unlikely)
 

@@ -10,6 +10,7 @@ from mlipbench.core.structure import FloatArray
 from mlipbench.core.units import BOLTZMANN
 from mlipbench.data.audit import unit_names
 from mlipbench.data.audit.comparison import families, way
+from mlipbench.data.audit.energies import check_jumps
 from mlipbench.data.audit.energy_forces import Compared, compared, force_slope, restoring, stiffness
 from mlipbench.data.audit.examination import Examination
 from mlipbench.data.audit.findings import Amount
@@ -22,48 +23,43 @@ _SITES_KEPT = 0.2  # displacement of an atom over the neighbour distance, up to 
 _COLDEST_K = 10.0  # below, a stated temperature is that of a static calculation
 
 
-def check_units(x: Examination) -> Compared | None:
-    """Sign and units of forces, energies and stresses; the pairs of close frames, in eV and A."""
+def check_units(x: Examination) -> None:
+    """Sign and units of forces, energies and stresses."""
     found = compared(x.labelled(), x.trusted("energy", "forces"))
     if found is None:
         x.unexamined.append(
             f"{x.frames[0].file}: forces and stress against energies: no three frames of the same atoms"
         )
         _scale_alone(x)
-        return None
+        return
+    if _unrelated(x, found):
+        x.distrusted.update(int(i) for i in x.trusted("forces"))
+        return
     energies = np.array([f.energy for f in x.labelled() if f.energy is not None])
     measured = force_slope(found, grid(energies))
     if measured is None:
         _unjudged(x, found)
-        return found
+        return
     if measured.value < 0:
         _wrong_sign(x, measured)
         _rescale(x, 1.0, -1.0)
         found = compared(x.labelled(), x.trusted("energy", "forces")) or found
-    found = _check_slope(x, found, measured)
-    check_stress(x, found)
+    x.pairs = _check_slope(x, found, measured)
+    check_stress(x, x.pairs)
     return found
 
 
 def _unjudged(x: Examination, found: Compared) -> None:
     """The pairs lie on no line: are they too far apart, or do the forces belong to other positions?"""
-    share, n = restoring(found)
+    before, x.pairs = len(x.findings), found
+    check_jumps(x)
+    if len(x.findings) > before:
+        return  # the pairs lie on several lines
     w = found.works
     quiet = 0.1 * float(np.median(w.curvature))
     spread = float(np.median(np.abs(w.energy)))
-    close = n >= 10 and float(np.quantile(w.distance_A, 0.25)) < 0.1 * _spacing(x)
-    if close and 0.3 < share < 0.75:
-        x.add(
-            "forces.unrelated",
-            "error",
-            f"forces do not follow the positions: they pull back in {100 * share:.0f} % of the pairs of closest "
-            "frames (100 % in a crystal)",
-            x.trusted("energy", "forces"),
-            Amount(value=share, unit="1", of="share of close pairs with restoring forces"),
-            "the forces of other frames, or of another order of atoms",
-            "read positions and forces from the same output",
-        )
-    elif close and share > 0.9 and spread > 3 * quiet:
+    share, close = _restoring(x, found)
+    if close and share > 0.9 and spread > 3 * quiet:
         x.add(
             "energies.unrelated",
             "error",
@@ -76,14 +72,34 @@ def _unjudged(x: Examination, found: Compared) -> None:
         )
     else:
         x.unexamined.append(
-            f"{x.frames[0].file}: forces against energies: the closest of {found.n_frames} comparable frames lie "
-            f"{float(np.median(found.works.distance_A)):.2g} A apart, too far for the work of the forces"
+            f"{x.frames[0].file}: forces against energies: the closest of {found.n_frames} comparable frames "
+            f"lie {float(np.median(w.distance_A)):.2g} A apart, too far for the work of the forces"
         )
     _scale_alone(x)
 
 
-def _spacing(x: Examination) -> float:
-    return float(np.median([g.neighbour_A for g in x.geometries.values() if np.isfinite(g.neighbour_A)]))
+def _restoring(x: Examination, found: Compared) -> tuple[float, bool]:
+    """Share of the closest pairs with restoring forces, and whether these are close enough to count."""
+    share, n = restoring(found)
+    return share, n >= 10 and float(np.quantile(found.works.distance_A, 0.25)) < 0.1 * x.spacing_A()
+
+
+def _unrelated(x: Examination, found: Compared) -> bool:
+    """Whether forces neither pull back nor push on, as those of other frames do."""
+    share, close = _restoring(x, found)
+    if not close or not 0.15 < share < 0.75:
+        return False
+    x.add(
+        "forces.unrelated",
+        "error",
+        f"forces do not follow the positions: they pull back in {100 * share:.0f} % of the pairs of "
+        "closest frames (100 % in a crystal)",
+        x.trusted("energy", "forces"),
+        Amount(value=share, unit="1", of="share of close pairs with restoring forces"),
+        "the forces of other frames, or of another order of atoms",
+        "read positions and forces from the same output",
+    )
+    return True
 
 
 def _wrong_sign(x: Examination, measured: Slope) -> None:
@@ -217,7 +233,7 @@ def _temperatures(x: Examination) -> FloatArray:
             if ways.rotations is not None:
                 f_ends = f_ends @ ways.rotations
             power = np.einsum("mai,mai->m", one.forces - f_ends, 0.5 * (ways.at_start + ways.at_end))
-            kept = (ways.strain < 1e-4) & (ways.distance_A < np.sqrt(2) * _SITES_KEPT * _spacing(x))
+            kept = (ways.strain < 1e-4) & (ways.distance_A < np.sqrt(2) * _SITES_KEPT * x.spacing_A())
             found += list((power / (6 * (family.n_atoms - 1) * BOLTZMANN * (one.temperature_K or 1)))[kept])
     return np.array(found)
 
