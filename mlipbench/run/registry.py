@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import inspect
 import math
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -17,8 +19,9 @@ from mlipbench.core.suite import Suite, SuiteParams
 GROUP = "mlipbench.suites"
 
 
-def suite_entry_points() -> dict[str, EntryPoint]:
-    """Name -> entry point of every installed suite, none imported."""
+@functools.cache
+def suite_entry_points() -> Mapping[str, EntryPoint]:
+    """Name -> entry point of every installed suite, none imported. The environment is searched once."""
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
 
 

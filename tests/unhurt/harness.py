@@ -20,7 +20,7 @@ import pytest
 
 from mlipbench.cli import main
 from mlipbench.report import write
-from mlipbench.run import execute, probe, process, session
+from mlipbench.run import execute, probe, process, registry, session
 from mlipbench.store import layout
 
 PLUGIN = Path(__file__).parent / "plugin"
@@ -56,6 +56,7 @@ def in_process() -> Iterator[Command]:
     """The command line as a function of its arguments."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PLUGIN))
+        registry.suite_entry_points.cache_clear()
         patch.setattr(execute, "_end_with_parent", lambda: None)
         patch.setattr(probe, "estimate", _untimed)  # a run goes on without its estimate
         patch.setattr(session, "run_child", _inline)
@@ -69,6 +70,7 @@ def in_process() -> Iterator[Command]:
             return Said(code, out.getvalue(), err.getvalue())
 
         yield call
+    registry.suite_entry_points.cache_clear()
 
 
 def _untimed(*_: object) -> None:

@@ -20,7 +20,7 @@ import pytest
 from support import command as command_line
 from support import environment
 
-SUITES = "suites: {pair: {steps: 30000}, warm: {use: pair, temperature_K: 45, steps: 30000}}\n"
+SUITES = "suites: {pair: {steps: 12000}, warm: {use: pair, temperature_K: 45, steps: 12000}}\n"
 SOON_S = 20.0
 """A clean stop on a busy machine takes no longer."""
 
@@ -117,7 +117,7 @@ def ended_well(process: subprocess.Popen[str]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.physics)])
 def test_a_signal_to_the_worker_alone_is_an_error_of_its_suite(undisturbed, tmp_path, number):
     """The others stand, and the same command mends it."""
     suite, expected = undisturbed
@@ -134,6 +134,7 @@ def test_a_signal_to_the_worker_alone_is_an_error_of_its_suite(undisturbed, tmp_
     assert harness.fingerprints(run) == expected
 
 
+@pytest.mark.physics
 def test_nohup_is_heeded(undisturbed, tmp_path):
     suite, expected = undisturbed
     process = started(
