@@ -10,6 +10,7 @@ import typer
 
 from mlipbench.cli.arguments import RunArgument, console, stored_run
 from mlipbench.core.errors import StoreError
+from mlipbench.run.probe import CONTRACT
 from mlipbench.store.export import write_extxyz, write_h5md
 from mlipbench.store.layout import replacing
 from mlipbench.store.runs import RunFolder
@@ -46,7 +47,12 @@ def export(
 
 def trajectories(run: RunFolder) -> dict[str, list[Any]]:
     """File name -> key, steps, stride of every trajectory that a suite of the run has asked for."""
-    done = [key for key in run.results().suites if run.suite(key).produced()]
+    # What is called complete must be there: its links raise StoreError where they are not.
+    done = [
+        key
+        for key, suite in run.results().suites.items()
+        if key != CONTRACT and (suite.status == "complete" or run.suite(key).produced())
+    ]
     links = {
         f"{key}-{label.replace('@', '-').replace('#', '-')}": link
         for key in done
