@@ -57,8 +57,8 @@ def nve(p: NveParams, runs: list[Trajectory]) -> str:
         f"(BAOAB splitting [@leimkuhler2013], friction {p.prepare_friction_per_fs:g}/fs) and propagated at "
         f"constant energy by velocity Verlet [@swope1982] for {_lengths(runs)}, both with a timestep of "
         f"{p.timestep_fs:g} fs; the energy was sampled every {p.monitor_stride} steps. The drift was the "
-        "slope of the total energy per atom, its standard error that of generalised least squares under a "
-        "mixture of noise models from white noise to a random walk, weighed by their restricted likelihoods "
+        "slope of the total energy per atom, its standard error that of generalised least squares under "
+        "white noise and under a random walk, mixed as their restricted likelihoods say "
         f"[@harville1977]. A second run of {p.half_step_ps:g} ps from the same state at half the timestep "
         "told the error of the integrator from forces that are no gradient."
     )
@@ -78,8 +78,9 @@ def stability(p: StabilityParams, temperatures: list[float], runs: list[Trajecto
         "was ended as failed where two atoms came closer than 0.5 A, the temperature rose beyond 20000 K, "
         "the potential energy fell 5 eV/atom below the start, or an answer was no number, checked every "
         f"{p.monitor_stride} steps. The rate of failures was bounded at 95 % confidence by Poisson "
-        "statistics [@hanley1983]. Mean temperatures had standard errors from the integrated autocorrelation "
-        "time [@wolff2004] after the equilibration, which was detected [@chodera2016]."
+        "statistics [@hanley1983]. Mean temperatures had standard errors under noise of short and of "
+        "long memory, mixed as their restricted likelihoods say [@harville1977], after the equilibration, "
+        "detected [@chodera2016] by the integrated autocorrelation time [@wolff2004]."
     )
 
 

@@ -87,9 +87,8 @@ class NveDrift(Suite):
         "Each run starts from Maxwell-Boltzmann velocities with the centre of mass at rest, is held at its "
         "temperature by Langevin dynamics (BAOAB [@leimkuhler2013]), and goes on at constant energy with "
         "velocity Verlet [@swope1982]. "
-        "The drift is the slope of the total energy per atom; its error comes from a mixture of noise "
-        "models, from white noise to a random walk, each weighed by its restricted likelihood "
-        "[@harville1977], so that "
+        "The drift is the slope of the total energy per atom; its error comes from a mixture of white "
+        "noise and a random walk, each weighed by its restricted likelihood [@harville1977], so that "
         "neither a bounded oscillation nor rounding noise is mistaken for the other. A second run from the "
         "same start at half the time step tells the integrator's error, which falls with the square of the "
         "step on a smooth surface, from "
@@ -268,8 +267,8 @@ def _measurements(run: _Run, line: drift.Drift) -> list[Measurement]:
             n_eff=line.n_eff,
             conditions=conditions,
             evidence=length,
-            method="slope of the total energy, mixture of noise models; n_eff: blocks less one; weight of "
-            f"a random walk {line.random_walk:.2f}",
+            method="slope of the total energy under white noise or a random walk, as the data say; weight of "
+            f"the walk {line.random_walk:.2f}",
             note=problem or ("too few samples for a slope" if line.stderr is None else ""),
         ),
         survival("failures", run.main, run.prepared, run.found, run.temperature_K),
@@ -281,7 +280,7 @@ def _measurements(run: _Run, line: drift.Drift) -> list[Measurement]:
                 "stderr": state.temperature.stderr,
                 "n_eff": state.temperature.n_eff,
                 "exact": False,
-                "method": "second half of the NVT preparation, autocorrelation time",
+                "method": "second half of the NVT preparation; noise of short or long memory",
             }
         ),
     ]
