@@ -117,12 +117,17 @@ class Attempt:
     def wait(self) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
+    def goes_on(self) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        return False
+
     def kill(self, target: str) -> bool:
         """Whether it was there to be killed."""
+        if not self.goes_on():
+            return False
         with contextlib.suppress(psutil.NoSuchProcess):
             me = psutil.Process(self.pid)
-            if me.status() == psutil.STATUS_ZOMBIE:
-                return False
             workers = me.children(recursive=True)
             if target == "worker" and not workers:
                 return False
@@ -149,10 +154,21 @@ def phase(run: Path) -> str:
 
 
 def killed(
-    command: harness.Command, suite: Path, run: Path, moment: float, target: str, figures: dict[str, Counter]
+    command: harness.Command,
+    suite: Path,
+    run: Path,
+    moment: float,
+    target: str,
+    figures: dict[str, Counter],
+    wanted: str | None = None,
 ) -> int | None:
-    """Exit code of a run that came to its end; None: it was killed in time."""
+    """Exit code of a run that came to its end; None: it was killed in time.
+
+    The kill comes `moment` seconds after the start, or after the run is seen in a `wanted` phase.
+    """
     attempt = Attempt(command, suite, run)
+    while wanted is not None and phase(run) != wanted and attempt.goes_on():
+        time.sleep(0.002)
     time.sleep(moment)
     struck = attempt.kill(target)
     where = phase(run)
@@ -191,15 +207,17 @@ def test_two_hundred_kills_at_random_moments(command, undisturbed, tmp_path, pyt
     suite, expected, (first, again) = undisturbed
     rng, figures, began, complete = random.Random(200), new_figures(), time.monotonic(), 0
     for number in range(10):
-        run, kills, longest = tmp_path / str(number), 0, 0.35 * first
+        run, kills, length = tmp_path / str(number), 0, first
         while kills < 20:
             target = rng.choices(["both", "run", "worker"], [5, 3, 2])[0]
             before = sum(figures["killed"].values())
-            code = killed(command, suite, run, rng.uniform(0.0, longest), target, figures)
+            wanted = rng.choice([None, "produce", "measure", "results and report"])
+            moment = rng.uniform(0.0, (0.6 if wanted is None else 0.1) * length)
+            code = killed(command, suite, run, moment, target, figures, wanted)
             kills += sum(figures["killed"].values()) - before
             if code == 0:
                 complete += 1
-                longest = 0.6 * again
+                length = again
                 assert harness.fingerprints(run) == expected
         assert Attempt(command, suite, run).wait() == 0
         assert harness.fingerprints(run) == expected, f"run {number}"
