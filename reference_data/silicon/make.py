@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -168,11 +169,11 @@ def order() -> list[str]:
     return [ATOM, *(name for _, name in sorted(ranked))]
 
 
-def label(work: Path, part: tuple[int, int]) -> None:
-    """Label what is not labelled yet of the frames of one part."""
+def label(work: Path, part: tuple[int, int], only: str) -> None:
+    """Label what is not labelled yet of the frames of one part whose names match `only`."""
     done = committed()
     (work / "labels").mkdir(exist_ok=True)
-    mine = order()[part[0] :: part[1]]
+    mine = [name for name in order() if fnmatch(name, only)][part[0] :: part[1]]
     for number, name in enumerate(mine):
         target = work / "labels" / f"{name}.extxyz"
         if target.exists() or name in done:
@@ -281,6 +282,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("build/silicon"), help="scratch folder, not committed"
     )
+    parser.add_argument("--only", default="*", help="label the frames of these names: 'md_300K-*'")
     parser.add_argument("--part", default="0/1", help="0/2 and 1/2: two calls share the frames")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -289,7 +291,7 @@ def main() -> None:
     elif args.stage == "convergence":
         convergence(args.work)
     elif args.stage == "label":
-        label(args.work, tuple(int(n) for n in args.part.split("/")))
+        label(args.work, tuple(int(n) for n in args.part.split("/")), args.only)
     else:
         collect(args.work)
 
