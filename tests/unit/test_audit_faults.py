@@ -175,13 +175,13 @@ def energy_off(by):
 
 
 def repeated(frames):
-    return frames + [frames[3].copy()]
+    return [*frames, frames[3].copy()]
 
 
 def contradicting(frames):
     other = frames[3].copy()
     other.info["REF_energy"] += 0.3
-    return frames + [other]
+    return [*frames, other]
 
 
 def turned_forces(a):

@@ -16,7 +16,7 @@ from mlipbench.data.audit.balance import check_balance
 from mlipbench.data.audit.cells import check_box, check_cells, check_counts
 from mlipbench.data.audit.contacts import check_contacts, check_lengths, rescale
 from mlipbench.data.audit.domain import domain
-from mlipbench.data.audit.energies import check_isolated_atoms, check_jumps
+from mlipbench.data.audit.energies import check_isolated_atoms, check_offsets, check_outliers
 from mlipbench.data.audit.examination import Examination
 from mlipbench.data.audit.findings import LEVELS, AuditReport, Finding
 from mlipbench.data.audit.labels import check_labels, check_theory
@@ -48,7 +48,8 @@ def audit(
     check_counts(whole)
     check_isolated_atoms(whole, isolated_atoms or {})
     check_duplicates(whole, mask)
-    check_jumps(whole)
+    check_offsets(whole)
+    check_outliers(whole)
     check_correlation(whole, mask)
     findings: list[Finding] = sorted(whole.findings, key=lambda f: LEVELS.index(f.level))
     domains = [

@@ -10,7 +10,7 @@ from ase.data import chemical_symbols
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mlipbench.core.structure import BoolArray, FloatArray
+from mlipbench.core.structure import BoolArray, FloatArray, IntArray
 from mlipbench.data.audit.energy_forces import compared
 from mlipbench.data.audit.examination import Examination
 from mlipbench.data.audit.findings import Amount
@@ -27,38 +27,52 @@ _OFF = 5.0  # times what the median frame is off, in the scale of the trapezoid'
 _TIGHT = 0.15  # of the offset: the scatter over the frame's pairs
 
 
-def check_jumps(x: Examination) -> None:
-    """Energy differences that no work of forces explains: outliers, and mixed levels of theory."""
+@dataclass(frozen=True)
+class _Rests:
+    """Energy differences of close pairs of frames that no work of forces or stress explains."""
+
+    first: IntArray  # (p,) numbers of frames
+    second: IntArray  # (p,)
+    rest: FloatArray  # (p,) eV
+    noise: FloatArray  # (p,) eV, the scale of the trapezoid's error
+    distance_A: FloatArray  # (p,)
+
+
+def _rests(x: Examination) -> _Rests | None:
     pairs = x.pairs or compared(x.labelled(), x.trusted("energy", "forces"))
     if pairs is None:
-        return
+        return None
     w = pairs.works
     by_stress = np.einsum("pkk->p", w.by_stress)
     trusted = np.zeros(len(x.frames), dtype=bool)
     trusted[x.trusted("energy", "forces")] = True
     known = trusted[w.first] & trusted[w.second] & (w.distance_A < _CLOSE * x.spacing_A())
     known &= (w.strain < 1e-4) | ((by_stress != 0) & (w.strain < _STRAINED))
-    rest = w.energy - w.by_forces - by_stress
+    if not known.any():
+        return None
     step = grid(np.array([f.frame.energy for f in x.frames if f.frame.energy is not None]))
     sizes = np.array([f.n_atoms for f in x.frames])[w.first]
     noise = w.curvature + 0.2 * np.abs(by_stress) + 0.1 * np.abs(w.by_forces) + 5 * step + 1e-5 * sizes
-    jumps = _jumps(rest, noise, w.distance_A, known) & (np.abs(rest) > _LEAST_EV_PER_ATOM * sizes)
-    first, second, rest, noise = w.first[known], w.second[known], rest[known], noise[known]
-    if not len(rest):
+    rest = w.energy - w.by_forces - by_stress
+    return _Rests(w.first[known], w.second[known], rest[known], noise[known], w.distance_A[known])
+
+
+def check_offsets(x: Examination) -> None:
+    """Groups of frames that stand off by a constant energy: mixed levels of theory."""
+    r = _rests(x)
+    if r is None:
         return
+    sizes = np.array([f.n_atoms for f in x.frames])[r.first]
+    jumps = _jumps(r) & (np.abs(r.rest) > _LEAST_EV_PER_ATOM * sizes)
     if jumps.any():
-        _islands(x, first, second, rest, jumps[known])
-    calm = np.array(
-        [i not in x.distrusted and j not in x.distrusted for i, j in zip(first, second, strict=True)]
-    )
-    _outliers(x, first[calm], second[calm], rest[calm], noise[calm])
+        _islands(x, r, jumps)
 
 
-def _jumps(rest: FloatArray, noise: FloatArray, distance: FloatArray, known: BoolArray) -> BoolArray:
+def _jumps(r: _Rests) -> BoolArray:
     """(p,) pairs whose rest is far beyond that of pairs equally far apart."""
-    found = np.zeros(len(rest), dtype=bool)
-    order = np.flatnonzero(known)[np.argsort(distance[known], kind="stable")]
-    relative = np.abs(rest[order]) / noise[order]
+    found = np.zeros(len(r.rest), dtype=bool)
+    order = np.argsort(r.distance_A, kind="stable")
+    relative = np.abs(r.rest[order]) / r.noise[order]
     for k, pair in enumerate(order):
         low = min(max(k - _WINDOW // 2, 0), max(len(order) - _WINDOW, 0))
         # the lower quartile: up to three quarters of the pairs may be jumps
@@ -67,21 +81,18 @@ def _jumps(rest: FloatArray, noise: FloatArray, distance: FloatArray, known: Boo
     return found
 
 
-def _islands(
-    x: Examination, first: np.ndarray, second: np.ndarray, rest: FloatArray, jumps: BoolArray
-) -> None:
+def _islands(x: Examination, r: _Rests, jumps: BoolArray) -> None:
     """Groups of frames that agree among themselves and stand off from the largest group by one energy."""
-    n = len(x.frames)
-    calm = ~jumps
-    graph = csr_matrix((np.ones(calm.sum()), (first[calm], second[calm])), shape=(n, n))
+    n, calm = len(x.frames), ~jumps
+    graph = csr_matrix((np.ones(calm.sum()), (r.first[calm], r.second[calm])), shape=(n, n))
     _, group = connected_components(graph, directed=False)
-    used = np.unique(np.concatenate([first, second]))
+    used = np.unique(np.concatenate([r.first, r.second]))
     main = int(np.bincount(group[used]).argmax())
     for g in np.unique(group[used]):
         members = used[group[used] == g]
-        up = (group[first] == main) & (group[second] == g)
-        down = (group[first] == g) & (group[second] == main)
-        offsets = np.concatenate([rest[up], -rest[down]])
+        up = (group[r.first] == main) & (group[r.second] == g)
+        down = (group[r.first] == g) & (group[r.second] == main)
+        offsets = np.concatenate([r.rest[up], -r.rest[down]])
         if g == main or len(members) < 3 or len(offsets) < 3:
             continue
         offset = float(np.median(offsets))
@@ -89,20 +100,20 @@ def _islands(
             _offset(x, members, offset, float(np.std(offsets) / np.sqrt(len(offsets))))
 
 
-def _outliers(
-    x: Examination, first: np.ndarray, second: np.ndarray, rest: FloatArray, noise: FloatArray
-) -> None:
+def check_outliers(x: Examination) -> None:
     """Single frames whose energy is off by the same amount against each of their closest frames."""
-    frames = np.unique(np.concatenate([first, second]))
-    own = [np.concatenate([rest[second == i], -rest[first == i]]) for i in frames]
-    middle = np.array([np.median(r) for r in own])
-    spread = np.array([np.median(np.abs(r - m)) for r, m in zip(own, middle, strict=True)])
-    scale = np.array([np.median(noise[(first == i) | (second == i)]) for i in frames])
-    enough = np.array([len(r) >= _FEWEST_PAIRS for r in own])
+    r = _rests(x)
+    if r is None:
+        return
+    frames = np.unique(np.concatenate([r.first, r.second]))
+    own = [np.concatenate([r.rest[r.second == i], -r.rest[r.first == i]]) for i in frames]
+    middle = np.array([np.median(values) for values in own])
+    spread = np.array([np.median(np.abs(values - m)) for values, m in zip(own, middle, strict=True)])
+    scale = np.array([np.median(r.noise[(r.first == i) | (r.second == i)]) for i in frames])
+    enough = np.array([len(values) >= _FEWEST_PAIRS for values in own])
     sizes = np.array([x.frames[i].n_atoms for i in frames])
     off = np.abs(middle) / scale
-    usual = float(np.median(off)) if len(off) else 0.0
-    bad = enough & (off > _OFF * usual) & (spread < _TIGHT * np.abs(middle))
+    bad = enough & (off > _OFF * np.median(off)) & (spread < _TIGHT * np.abs(middle))
     bad &= np.abs(middle) > _LEAST_EV_PER_ATOM * sizes
     if not bad.any():
         return
@@ -119,7 +130,7 @@ def _outliers(
     x.distrusted.update(int(i) for i in frames[bad])
 
 
-def _offset(x: Examination, members: np.ndarray, offset: float, error: float) -> None:
+def _offset(x: Examination, members: IntArray, offset: float, error: float) -> None:
     frames = [x.frames[i] for i in members]
     kinds = {f.file for f in frames} | {f.frame.config_type for f in frames if f.frame.config_type}
     x.add(

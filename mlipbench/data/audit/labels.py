@@ -71,7 +71,7 @@ def _missing(x: Examination) -> None:
                 x.add(
                     f"labels.no_{name}",
                     "warning" if name == "energy" else "note",
-                    f"no frame has {name}",
+                    f"no frame of {x.frames[0].file} has {name}",
                     (),
                     amount,
                     "not computed, or under another name",

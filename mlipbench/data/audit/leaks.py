@@ -145,7 +145,7 @@ def _leak(x: Examination, rest: np.ndarray, found: Correlated) -> None:
         "leaks.correlated",
         "error" if share > _FEW and len(found.frames) > 2 else "warning",
         f"{len(found.frames)} of {found.n_examined} test frames ({100 * share:.0f} %) have a "
-        f"training frame close in time: {np.median(found.distances_A):.2g} A away (median root mean square), where "
+        f"training frame close in time: {np.median(found.distances_A):.2g} A away (median), where "
         f"independent frames are {found.typical_A:.2g} A apart"
         + (f"; both of trajectory {shared}" if shared else ""),
         rest[found.frames],

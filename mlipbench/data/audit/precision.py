@@ -51,7 +51,7 @@ def check_precision(x: Examination) -> None:
         x.add(
             f"precision.{name}",
             "warning" if step * share > limit else "note",
-            f"{name} come in steps of {step:.3g} {unit}"
+            f"{name} of {x.frames[0].file} come in steps of {step:.3g} {unit}"
             + (f" ({share * step:.2g} eV per atom)" if share < 1 else ""),
             (),
             Amount(value=step, unit=unit, of=f"step of the {name}"),

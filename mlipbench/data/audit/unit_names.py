@@ -99,7 +99,8 @@ def explain(
         odd = math.log(max(stiffness * units.force, 1e-300) / STIFFNESS_EV_PER_A2) / _STIFFNESS_SPREAD
         total = energy_per_all_electron
         other = total is not None and _looks_total(total) and not near(total * units.energy, 1.0, 0.05)
-        return off**2 + odd**2 + 10.0 * other
+        rare = units.energy_name == "Rydberg" or units.force_name == "eV/Bohr"  # most codes print Hartree
+        return off**2 + odd**2 + 10.0 * other + 1.5 * rare
 
     return sorted(fits, key=unlikely)
 
