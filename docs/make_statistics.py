@@ -1,6 +1,6 @@
 """Measure what docs/statistics.md claims, and write its tables and figure.
 
-python docs/make_statistics.py --repeats 4000               all studies, an hour on one core
+python docs/make_statistics.py --repeats 2000                all studies
 python docs/make_statistics.py --repeats 2000 --only frames  one study, the others kept
 python docs/make_statistics.py --render                      tables and figure from docs/statistics.json
 """

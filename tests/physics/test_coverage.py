@@ -52,8 +52,8 @@ def test_judge_on_drifts_of_half_and_of_twice_the_limit(studies):
 
 
 def test_judge_on_errors_of_half_and_of_twice_the_limit(studies):
-    """Thirty frames of skewed errors; a few frames far out (|t|, 3 dof), or a few trajectories, are too little
-    evidence for a PASS at half the limit, and no PASS at twice the limit either."""
+    """Thirty frames of skewed errors. A few frames far out (|t|, 3 dof) or few trajectories are too little
+    evidence for a PASS at half the limit; at twice the limit they do not PASS either."""
     for row in studies.judged_errors(300):
         if row["what"].startswith("30 frames") and "|t|" not in row["what"]:
             assert row["truth"] != 0.5 or row["pass"] >= 0.9, row
