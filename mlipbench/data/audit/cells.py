@@ -138,6 +138,7 @@ def check_box(x: Examination) -> None:
             cause="the cell in Bohr, the positions in A",
             remedy="multiply the cell by 0.529177",
         )
+        x.distrusted.update(int(i) for i in filled)
 
 
 def _looks_bohr(structure: Structure, spacing: float) -> bool:

@@ -3,7 +3,7 @@
 Whether two frames are correlated is seen from their distance, also where the times are lost. Let r_ij be
 the squared distance of frames i and j over what frames of their own thermal amplitudes have,
 
-    r_ij = d_ij^2 / (m_i + m_j - M),   m_i: median over the others of d_ij^2,  M: median of all.
+    r_ij = d_ij^2 / (m_i + m_j - M),   m_i: median over the others of d_ij^2,  M: median of the m_j.
 
 Among independent frames the closest is hardly closer than the K-th: in nu dimensions the ratio
 x = r_1 / r_K of the closest to the K-th of n frames is below a value x with probability K x^(nu / 2) at most.
@@ -31,7 +31,7 @@ PROBABILITY = 1e-3
 SHARED = 0.5
 _MOST_ATOM_PAIRS = 3e7  # frames of one set x frames of the other x atoms; more are thinned evenly
 _SMALLEST_RANK = 5
-_GAP = 4.0  # between the squared distances inside of a basin and to the next; along a run they grow steadily
+_GAP = 4.0  # between the squared distances inside of a basin and to the next
 _TAKING_PART = 0.2  # degrees of freedom per moving one; rattled and thermal crystals show 0.2 to 0.3
 _CLOSER = 0.5  # times the distances in the order of the file: what matching atoms must achieve
 _COMPARED_A = 5.0
@@ -150,39 +150,24 @@ def _thin(chosen: IntArray, most: int) -> IntArray:
 
 def _correlated(family: Family, train: IntArray, test: IntArray, within: bool) -> Correlated | None:
     reference = _thin(train, 400)  # what is typical is known from these
-    among = distances(family.taken(reference), family.taken(reference)) ** 2
-    np.fill_diagonal(among, np.inf)
-    if within and len(reference) == len(test):
-        squared = among
-    else:
-        squared = distances(family.taken(test), family.taken(train)) ** 2
-        if within:
-            np.fill_diagonal(squared, np.inf)
+    among = _squared(family, reference, reference)
     if not np.isfinite(among).any():
         return None
-    overall = float(np.median(among[np.isfinite(among)]))
-    to_reference = np.isin(train, reference)
     m_reference = _medians(among)
-    m_train = (
-        m_reference
-        if len(reference) == len(train)
-        else _medians(_without_self(distances(family.taken(train), family.taken(reference)) ** 2))
-    )
-    m_test = _medians(squared[:, to_reference])
-    k = max(_SMALLEST_RANK, -(-len(train) // 10))
-    dimension = max(
-        _dimension(
-            _relative(among, m_reference, m_reference, overall), max(_SMALLEST_RANK, -(-len(reference) // 10))
-        ),
-        _TAKING_PART * 3 * _moving_atoms(family, reference),
-    )
-    relative = _relative(squared, m_test, m_train, overall)
-    if relative.shape[1] < k:
-        return None
+    typical_reference = _medians(np.where(np.isfinite(among), m_reference[None, :], np.inf))
+    own = _relative(among, m_reference, m_reference, typical_reference)
+    dimension = max(_dimension(own), _TAKING_PART * 3 * _moving_atoms(family, reference))
+    if within and len(reference) == len(test):
+        squared, relative = among, own
+    else:
+        squared = _squared(family, test, train)
+        m_train = _medians(_squared(family, train, reference))
+        typical = _medians(np.where(np.isfinite(squared), m_train[None, :], np.inf))
+        relative = _relative(squared, _medians(squared), m_train, typical)
     closest = np.sort(relative, axis=1)
-    ranks = np.array([_rank(row, k) for row in closest])
-    last = closest[np.arange(len(test)), ranks - 1]
-    comparable = np.isfinite(last)
+    ranks = _ranks(closest)
+    last = closest[np.arange(len(test)), np.minimum(ranks, closest.shape[1]) - 1]
+    comparable = np.isfinite(last) & (ranks <= closest.shape[1])
     ratio = np.where(comparable, closest[:, 0] / np.where(comparable, last, 1.0), 1.0)
     logarithm = np.log(ranks) + 0.5 * dimension * np.log(np.maximum(ratio, 1e-300))
     hit = comparable & (closest[:, 0] < SHARED) & (logarithm < np.log(PROBABILITY))
@@ -192,46 +177,54 @@ def _correlated(family: Family, train: IntArray, test: IntArray, within: bool) -
         family.members[train[partner[hit]]],
         np.sqrt(squared[np.arange(len(test)), partner][hit]),
         len(test),
-        float(np.sqrt(overall)),
+        float(np.sqrt(np.median(among[np.isfinite(among)]))),
     )
 
 
-def _rank(closest: FloatArray, k: int) -> int:
-    """K of one frame: `k`, or fewer (5 at least) where its basin holds fewer, which shows as a gap."""
-    for rank in range(_SMALLEST_RANK, min(k, len(closest))):
-        if closest[rank] > _GAP * closest[rank - 1]:
-            return rank
-    return k
+def _squared(family: Family, rows: IntArray, columns: IntArray) -> FloatArray:
+    """d_ij^2 between frames of one basin; infinite to itself, other cells and other basins.
+
+    A frame's basin ends where its sorted distances have a gap (another order of atoms, another site of a
+    defect); along a run they grow steadily.
+    """
+    found = distances(family.taken(rows), family.taken(columns)) ** 2
+    found[rows[:, None] == columns[None, :]] = np.inf
+    for row in found:
+        inside = np.sort(row[np.isfinite(row)])
+        gaps = np.flatnonzero(inside[_SMALLEST_RANK:] > _GAP * inside[_SMALLEST_RANK - 1 : -1])
+        if len(gaps):
+            row[row > inside[_SMALLEST_RANK - 1 + gaps[0]]] = np.inf
+    return found
 
 
-def _without_self(squared: FloatArray) -> FloatArray:
-    return np.where(squared < 1e-20, np.inf, squared)
+def _ranks(closest: FloatArray) -> IntArray:
+    """(n,) K of each frame: a tenth of those of its basin, five at least."""
+    return np.asarray(np.maximum(_SMALLEST_RANK, -(-np.isfinite(closest).sum(axis=1) // 10)))
 
 
 def _medians(squared: FloatArray) -> FloatArray:
-    """(n,) medians of the finite distances of each frame; infinite where there are none."""
+    """(n,) medians of the finite values of each row; infinite where there are none."""
     return np.array(
         [np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.inf for row in squared]
     )
 
 
-def _relative(squared: FloatArray, rows: FloatArray, columns: FloatArray, overall: float) -> FloatArray:
-    """r_ij; infinite between frames that cannot be compared, or do not move."""
-    expected = rows[:, None] + columns[None, :] - overall
+def _relative(squared: FloatArray, rows: FloatArray, columns: FloatArray, typical: FloatArray) -> FloatArray:
+    """r_ij; infinite between frames that cannot be compared, or do not move. `typical`: M of each row."""
+    with np.errstate(invalid="ignore"):
+        expected = rows[:, None] + columns[None, :] - typical[:, None]
     usable = np.isfinite(squared) & np.isfinite(expected) & (expected > _AMPLITUDE_A2)
     return np.where(usable, squared / np.where(usable, expected, 1.0), np.inf)
 
 
-def _dimension(relative: FloatArray, k: int) -> float:
-    """Dimension in which distances (their squares) to the closest k grow as they do."""
-    if relative.shape[1] < k:
-        return 0.0
-    closest = np.sort(relative, axis=1)[:, :k]
-    closest = closest[np.isfinite(closest).all(axis=1) & (closest[:, 0] > 0)]
-    if len(closest) < 3:
-        return 0.0
-    mean = float(np.mean(np.log(closest[:, -1:] / closest[:, :-1])))
-    return 2.0 * (k - 2) / (k - 1) / max(mean, 1e-12)
+def _dimension(relative: FloatArray) -> float:
+    """Dimension in which distances (their squares) to the closest K grow as they do."""
+    closest = np.sort(relative, axis=1)
+    logs = []
+    for row, k in zip(closest, _ranks(closest), strict=True):
+        if k <= len(row) and np.isfinite(row[k - 1]) and row[0] > 0:
+            logs.append(float(np.log(row[k - 1] / row[: k - 1]).mean()) * (k - 1) / (k - 2))
+    return 2.0 / max(float(np.mean(logs)), 1e-12) if len(logs) > 2 else 0.0
 
 
 def _moving_atoms(family: Family, chosen: IntArray) -> float:
