@@ -55,7 +55,9 @@ def clock(monkeypatch):
     return Clock(monkeypatch)
 
 
-@pytest.mark.parametrize(("first", "second"), [(2030, 1999), (1971, 2200), (2030, 2030)])
+@pytest.mark.parametrize(
+    ("first", "second"), [(2030, 1999), pytest.param(1971, 2200, marks=pytest.mark.physics)]
+)
 def test_a_clock_moved_between_two_runs(command, clock, tmp_path, first, second):
     expected = tmp_path / "expected"
     suite = harness.suite_file(tmp_path)
@@ -73,7 +75,7 @@ def test_a_clock_moved_between_two_runs(command, clock, tmp_path, first, second)
     assert written == {p: p.stat().st_ino for p in run.glob("trajectories/*/*")}, "nothing is computed anew"
 
 
-@pytest.mark.parametrize("days", [-1, 400])
+@pytest.mark.parametrize("days", [-1, pytest.param(400, marks=pytest.mark.physics)])
 def test_a_clock_that_jumps_while_a_run_goes_on(command, clock, tmp_path, days):
     expected = tmp_path / "expected"
     suite = harness.suite_file(tmp_path)
