@@ -138,12 +138,13 @@ def _within(x: Examination, own: np.ndarray, found: Correlated, name: str) -> No
 
 def _leak(x: Examination, rest: np.ndarray, found: Correlated) -> None:
     share = len(found.frames) / found.n_examined
+    many = share > _FEW and len(found.frames) > 2
     shared = _shared_names(
         [x.frames[i] for i in rest[found.frames]], [x.frames[i] for i in rest[found.partners]]
     )
     x.add(
         "leaks.correlated",
-        "error" if share > _FEW and len(found.frames) > 2 else "warning",
+        "error" if many else "warning",
         f"{len(found.frames)} of {found.n_examined} test frames ({100 * share:.0f} %) have a "
         f"training frame close in time: {np.median(found.distances_A):.2g} A away (median), where "
         f"independent frames are {found.typical_A:.2g} A apart"
@@ -154,9 +155,7 @@ def _leak(x: Examination, rest: np.ndarray, found: Correlated) -> None:
             unit="A",
             of="median distance to the closest training frame",
         ),
-        "frames of one trajectory were shuffled before the split"
-        if share > _FEW
-        else "the split cuts a trajectory",
+        "frames of one trajectory were shuffled before the split" if many else "the split cuts a trajectory",
         _SPLIT + (" (where times are lost, chain each frame to its closest)" if not shared else ""),
     )
 

@@ -34,6 +34,10 @@ def check_units(x: Examination) -> None:
         )
         _scale_alone(x)
         return
+    if found.thinned:
+        x.unexamined.append(
+            f"{x.frames[0].file}: forces against energies: only an even selection of the {found.n_frames} frames"
+        )
     if _unrelated(x, found):
         x.distrusted.update(int(i) for i in x.trusted("forces"))
         return
