@@ -36,7 +36,7 @@ def check_units(x: Examination) -> None:
         return
     if found.thinned:
         x.unexamined.append(
-            f"{x.frames[0].file}: forces against energies: only an even selection of the {found.n_frames} frames"
+            f"{x.frames[0].file}: forces against energies: some of the {found.n_frames} frames, taken evenly"
         )
     if _unrelated(x, found):
         x.distrusted.update(int(i) for i in x.trusted("forces"))
