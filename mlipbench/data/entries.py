@@ -72,7 +72,7 @@ def validate(path: Path, raw: CommentedMap, model: type[ModelT]) -> dict[str, Mo
         except (TypeError, ValueError) as error:
             problems.append(f"{place(path, raw, name)}: {name}: not a mapping of names and values: {error}")
     if problems:
-        raise DataError("\n".join(problems))
+        raise DataError("\n".join(" ".join(problem.splitlines()) for problem in problems))
     return entries
 
 

@@ -42,8 +42,13 @@ def started(suite: Path, run: Path, **more) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        **more,
+        **{"preexec_fn": hangs_up, **more},
     )
+
+
+def hangs_up() -> None:
+    """Under nohup SIGHUP is ignored, by children too; here it shall do what it does in a terminal."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
