@@ -79,7 +79,7 @@ class Interaction(nn.Module):
         n_elements, gain = len(architecture.elements), architecture.activation_gain
         kind = architecture.interaction_of(layer)
         orders = architecture.hidden_orders if layer else (0,)
-        messages = tuple(range(max_ell + 1))
+        self.messages = tuple(range(max_ell + 1))
         all_paths = paths(orders, max_ell)
         self.orders = [order for order in orders if any(path[0] == order for path in all_paths)]
         where = dict(zip(orders, components(orders), strict=True))
@@ -91,7 +91,7 @@ class Interaction(nn.Module):
         widths = (architecture.num_radial_basis, *architecture.radial_mlp, len(all_paths) * channels)
         self.radial = MLP(widths, gain, generator)
         self.n_paths = len(all_paths)
-        self._number_rows(all_paths, messages)
+        self._number_rows(all_paths)
         self.down = nn.ParameterList(
             nn.Parameter(torch.randn(len(rows), channels, channels, generator=generator, dtype=torch.float64))
             for rows in self._rows()
@@ -104,9 +104,9 @@ class Interaction(nn.Module):
             after = architecture.orders_after(layer)
             self.residual = ElementLinear(orders, after, channels, n_elements, generator)
         else:
-            self.mixing = ElementLinear(messages, messages, channels, n_elements, generator)
+            self.mixing = ElementLinear(self.messages, self.messages, channels, n_elements, generator)
 
-    def _number_rows(self, all_paths: list[tuple[int, int, int]], messages: tuple[int, ...]) -> None:
+    def _number_rows(self, all_paths: list[tuple[int, int, int]]) -> None:
         """For each order of the messages the rows (n_paths, 2 l3 + 1) of the couplings, one after the
         other, that lead to it."""
         begin, first_row = 0, {}
@@ -115,13 +115,13 @@ class Interaction(nn.Module):
                 if path[0] == order:
                     first_row[number] = begin
                     begin += 2 * path[2] + 1
-        for l3 in messages:
+        for l3 in self.messages:
             leading = [n for n, path in enumerate(all_paths) if path[2] == l3]
             rows = [[first_row[n] + m for m in range(2 * l3 + 1)] for n in leading]
             self.register_buffer(f"rows_{l3}", torch.tensor(rows), persistent=False)
 
     def _rows(self) -> list[torch.Tensor]:
-        return [buffer for name, buffer in self.named_buffers(recurse=False) if name.startswith("rows_")]
+        return [getattr(self, f"rows_{order}") for order in self.messages]
 
     def forward(
         self, x: torch.Tensor, edges: Edges, graph: Graph

@@ -46,32 +46,33 @@ def spherical_harmonics(directions: torch.Tensor, l_max: int) -> torch.Tensor:
     of the tests; it is compiled by torch.jit, which recompiles during the first calls.
     """
     orders = [torch.ones_like(directions[:, :1]), math.sqrt(3.0) * directions]
-    for l in range(1, l_max):
-        symbol = _raising(l).to(directions)
-        orders.append(torch.einsum("ni,nj,ijk->nk", orders[l], orders[1], symbol))
+    for order in range(1, l_max):
+        symbol = _raising(order).to(directions)
+        orders.append(torch.einsum("ni,nj,ijk->nk", orders[order], orders[1], symbol))
     return torch.cat(orders[: l_max + 1], dim=1)
 
 
 @functools.cache
-def _raising(l: int) -> torch.Tensor:
-    """c_l times the 3j symbol (l, 1, l+1): what makes Y_{l+1} of Y_l and Y_1."""
-    symbol = wigner_3j(l, 1, l + 1)
-    polar = float(symbol[l, 1, l + 1]) * math.sqrt(3.0 * (2 * l + 1))  # of C(Y_l, Y_1) along the axis
-    return symbol * (math.sqrt(2 * l + 3) / polar)
+def _raising(order: int) -> torch.Tensor:
+    """c_l times the 3j symbol (l, 1, l+1) for l = order: what makes Y_{l+1} of Y_l and Y_1."""
+    symbol = wigner_3j(order, 1, order + 1)
+    # C(Y_l, Y_1) along the polar axis, where Y_l is sqrt(2l+1) in its middle component.
+    polar = float(symbol[order, 1, order + 1]) * math.sqrt(3.0 * (2 * order + 1))
+    return symbol * (math.sqrt(2 * order + 3) / polar)
 
 
 def parse(irreps: str) -> tuple[int, tuple[int, ...]]:
     """Channels and orders of irreps such as `32x0e + 32x1o`; ValueError says what cannot be had."""
     try:
-        parts = [(part.mul, part.ir.l, part.ir.p) for part in o3.Irreps(irreps)]
+        parts: list[tuple[int, int, int]] = [(part.mul, part.ir.l, part.ir.p) for part in o3.Irreps(irreps)]
     except (ValueError, AssertionError, KeyError, IndexError) as error:
         raise ValueError(
             f"'{irreps}' are no irreps; write for instance 32x0e + 32x1o: channels x order and parity"
         ) from error
-    orders = tuple(l for _, l, _ in parts)
+    orders = tuple(order for _, order, _ in parts)
     if not parts or orders[0] != 0 or list(orders) != sorted(set(orders)):
         raise ValueError(f"'{irreps}': begin with scalars (0e) and name each order once, in rising order")
-    wrong = [f"{l}{'e' if p > 0 else 'o'}" for _, l, p in parts if p != (-1) ** l]
+    wrong = [f"{l1}{'e' if p > 0 else 'o'}" for _, l1, p in parts if p != (-1) ** l1]
     if wrong:
         raise ValueError(
             f"'{irreps}': {', '.join(wrong)} cannot be made of products of spherical harmonics of one "
@@ -86,7 +87,7 @@ def parse(irreps: str) -> tuple[int, tuple[int, ...]]:
 def components(orders: tuple[int, ...]) -> list[slice]:
     """Where each of the orders has its components."""
     slices, begin = [], 0
-    for l in orders:
-        slices.append(slice(begin, begin + 2 * l + 1))
-        begin += 2 * l + 1
+    for order in orders:
+        slices.append(slice(begin, begin + 2 * order + 1))
+        begin += 2 * order + 1
     return slices

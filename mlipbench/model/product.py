@@ -35,22 +35,23 @@ def couplings(max_ell: int, power: int) -> tuple[tuple[int, int, FloatArray], ..
     width = (max_ell + 1) ** 2
     if power == 1:
         unit = np.eye(width)
-        single = [(l, (-1) ** l, unit[l * l : (l + 1) ** 2]) for l in range(max_ell + 1)]
-        return tuple(single)
+        orders = range(max_ell + 1)
+        return tuple((l1, (-1) ** l1, unit[l1 * l1 : (l1 + 1) ** 2]) for l1 in orders)
     found = []
     for left, parity, u in couplings(max_ell, power - 1):
-        for l in range(max_ell + 1):
-            for result in range(abs(left - l), left + l + 1):
-                symbol = math.sqrt(2 * result + 1) * wigner_3j(result, left, l).numpy()
+        for last in range(max_ell + 1):
+            for result in range(abs(left - last), left + last + 1):
+                symbol = math.sqrt(2 * result + 1) * wigner_3j(result, left, last).numpy()
                 tensor = np.zeros((2 * result + 1, *u.shape[1:], width))
-                tensor[..., l * l : (l + 1) ** 2] = np.einsum("ijk,j...->i...k", symbol, u)
-                found.append((result, parity * (-1) ** l, tensor))
+                tensor[..., last * last : (last + 1) ** 2] = np.einsum("ijk,j...->i...k", symbol, u)
+                found.append((result, parity * (-1) ** last, tensor))
     return tuple(sorted(found, key=lambda coupling: coupling[:2]))
 
 
 def basis(max_ell: int, power: int, order: int) -> FloatArray:
     """U of all paths that lead to `order` with its natural parity: (paths, 2L+1, components, ...)."""
-    leading = [u for l, parity, u in couplings(max_ell, power) if l == order and parity == (-1) ** order]
+    wanted = (order, (-1) ** order)
+    leading = [u for result, parity, u in couplings(max_ell, power) if (result, parity) == wanted]
     width = (max_ell + 1) ** 2
     return np.stack(leading) if leading else np.zeros((0, 2 * order + 1, *[width] * power))
 
@@ -58,16 +59,22 @@ def basis(max_ell: int, power: int, order: int) -> FloatArray:
 @functools.cache
 def monomials(max_ell: int, power: int, order: int) -> tuple[IntArray, FloatArray]:
     """Monomials that couple to `order`, (monomials, power) rising components, and their coefficients
-    (paths, 2L+1, monomials): `basis`, summed over the permutations of the components."""
-    width = (max_ell + 1) ** 2
-    all_sorted = np.array(list(itertools.combinations_with_replacement(range(width), power)))
-    number = {tuple(m): n for n, m in enumerate(all_sorted.tolist())}
-    tensor = basis(max_ell, power, order)
+    (paths, 2L+1, monomials)."""
+    indices, summed = symmetrised(basis(max_ell, power, order), power)
+    coupled = np.abs(summed).max(axis=(0, 1), initial=0.0) > 1e-12
+    return indices[coupled], np.ascontiguousarray(summed[..., coupled])
+
+
+def symmetrised(tensor: FloatArray, power: int) -> tuple[IntArray, FloatArray]:
+    """The polynomials of couplings (paths, 2L+1, components, ...): all monomials (monomials, power),
+    rising components, and their coefficients (paths, 2L+1, monomials), sums over the permutations."""
+    width = tensor.shape[-1]
+    indices = np.array(list(itertools.combinations_with_replacement(range(width), power)))
+    number = {tuple(m): n for n, m in enumerate(indices.tolist())}
     target = [number[tuple(sorted(m))] for m in itertools.product(range(width), repeat=power)]
-    summed = np.zeros((len(all_sorted), *tensor.shape[:2]))
+    summed = np.zeros((len(indices), *tensor.shape[:2]))
     np.add.at(summed, target, np.moveaxis(tensor.reshape(*tensor.shape[:2], -1), 2, 0))
-    coupled = np.abs(summed).max(axis=(1, 2), initial=0.0) > 1e-12
-    return all_sorted[coupled], np.ascontiguousarray(np.moveaxis(summed[coupled], 0, 2))
+    return indices, np.moveaxis(summed, 0, 2)
 
 
 class Contraction(nn.Module):

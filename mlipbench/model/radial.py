@@ -35,12 +35,14 @@ class RadialBasis(nn.Module):
     """
 
     frequencies: torch.Tensor  # (num_radial_basis,) n pi / r_max, 1/A
+    prefactor: torch.Tensor  # sqrt(2 / r_max), 1/sqrt(A)
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.r_max, self.p = architecture.r_max, architecture.num_polynomial_cutoff
         n = torch.arange(1, architecture.num_radial_basis + 1, dtype=torch.float64)
         self.register_buffer("frequencies", n * (math.pi / self.r_max))
+        self.register_buffer("prefactor", torch.tensor(math.sqrt(2.0 / self.r_max), dtype=torch.float64))
         self.transform: AgnesiTransform | SoftTransform | None = None
         if architecture.distance_transform == "agnesi":
             self.transform = AgnesiTransform(architecture.elements)
@@ -56,7 +58,7 @@ class RadialBasis(nn.Module):
         """
         cutoff = polynomial_cutoff(distances / self.r_max, self.p)
         r = distances if self.transform is None else self.transform(distances, receiving, sending)
-        return math.sqrt(2.0 / self.r_max) * torch.sin(self.frequencies * r) / r, cutoff
+        return self.prefactor * torch.sin(self.frequencies * r) / r, cutoff
 
 
 class AgnesiTransform(nn.Module):
