@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from mlipbench.cli.analyze import analyze
+from mlipbench.cli.convert import convert
 from mlipbench.cli.export import export
 from mlipbench.cli.gate import gate
 from mlipbench.cli.init import init
@@ -33,3 +34,4 @@ app.command()(gate)
 app.command()(export)
 app.command("list")(listing)
 app.command()(init)
+app.command()(convert)

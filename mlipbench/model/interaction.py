@@ -46,7 +46,7 @@ def paths(orders_in: tuple[int, ...], max_ell: int) -> list[tuple[int, int, int]
 
 
 class Coupling(nn.Module):
-    """The matrices M[m3, m1] of all paths that begin with order l1, from the spherical harmonics."""
+    """Messages of all paths that begin with order l1."""
 
     tensor: torch.Tensor  # (harmonics, rows * (2 l1 + 1)); rows are (path, m3)
     path_of_row: torch.Tensor  # (rows,)
@@ -65,9 +65,12 @@ class Coupling(nn.Module):
         self.register_buffer("tensor", torch.cat(blocks, dim=1).flatten(1), persistent=False)
         self.register_buffer("path_of_row", torch.tensor(numbers), persistent=False)
 
-    def forward(self, harmonics: torch.Tensor) -> torch.Tensor:
-        """(n_pairs, harmonics) -> (n_pairs, rows, 2 l1 + 1)."""
-        return (harmonics @ self.tensor).unflatten(1, (-1, self.width))
+    def forward(self, harmonics: torch.Tensor, x: torch.Tensor, radial: torch.Tensor) -> torch.Tensor:
+        """Harmonics (n_pairs, harmonics), features (n_pairs, 2 l1 + 1, channels) of the senders, radial
+        weights (n_pairs, paths, channels) -> messages (n_pairs, rows, channels)."""
+        shape = (len(harmonics), len(self.path_of_row), self.width)
+        matrices = torch.mm(harmonics, self.tensor).reshape(shape)
+        return torch.bmm(matrices, x) * radial[:, self.path_of_row]
 
 
 class Interaction(nn.Module):
@@ -121,7 +124,8 @@ class Interaction(nn.Module):
             self.register_buffer(f"rows_{l3}", torch.tensor(rows), persistent=False)
 
     def _rows(self) -> list[torch.Tensor]:
-        return [getattr(self, f"rows_{order}") for order in self.messages]
+        rows: list[torch.Tensor] = [getattr(self, f"rows_{order}") for order in self.messages]
+        return rows
 
     def forward(
         self, x: torch.Tensor, edges: Edges, graph: Graph
@@ -137,14 +141,12 @@ class Interaction(nn.Module):
             message = self.mixing(message, graph)
         return message, passing
 
-    def _gather(
-        self, x: torch.Tensor, radial: torch.Tensor, edges: Edges, graph: Graph
-    ) -> torch.Tensor:
+    def _gather(self, x: torch.Tensor, radial: torch.Tensor, edges: Edges, graph: Graph) -> torch.Tensor:
         """A (n_atoms, rows, channels)."""
-        radial = radial.unflatten(1, (self.n_paths, -1))
+        radial = radial.reshape(len(radial), self.n_paths, x.shape[2])  # path, channel
         sent = x[graph.senders]
         received = [
-            torch.bmm(coupling(edges.harmonics), sent[:, part]) * radial[:, coupling.path_of_row]
+            coupling(edges.harmonics, sent[:, part], radial)
             for part, coupling in zip(self.slices, self.couplings, strict=True)
         ]
         pairs = torch.cat(received, dim=1)

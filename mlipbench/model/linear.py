@@ -26,8 +26,7 @@ class Linear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, components, inputs) -> (n, components, outputs)."""
         parts = [
-            x[:, part] @ (self.scale * weight)
-            for part, weight in zip(self.slices, self.weights, strict=True)
+            x[:, part] @ (self.scale * weight) for part, weight in zip(self.slices, self.weights, strict=True)
         ]
         return torch.cat(parts, dim=1)
 

@@ -104,7 +104,7 @@ def read(model: Any) -> MaceModel:
         settings=settings,
         heads=heads,
         tensors={name: array for name, array in state.items() if "U_matrix" not in name},
-        couplings=_couplings(model, settings["max_ell"]),
+        couplings=_couplings(model, int(first.edge_attrs_irreps.lmax)),
     )
 
 
@@ -234,16 +234,20 @@ def _refuse(model: Any) -> None:
     """InputError for what our network does not have."""
     if type(model).__name__ not in ("MACE", "ScaleShiftMACE"):
         raise InputError(
-            f"expected a MACE or ScaleShiftMACE of mace-torch, got {type(model).__name__}; models of dipoles, "
-            "charges or long-range energies cannot be converted"
+            f"expected a MACE or ScaleShiftMACE of mace-torch, got {type(model).__name__}; models of "
+            "dipoles, charges or long-range energies cannot be converted"
         )
     found = sorted({type(i).__name__ for i in model.interactions} - set(BLOCKS))
     if found:
-        raise InputError(f"the model has interactions {found}; those that can be converted are {list(BLOCKS)}")
+        raise InputError(
+            f"the model has interactions {found}; those that can be converted are {list(BLOCKS)}"
+        )
     if len({type(i).__name__ for i in model.interactions[1:]}) > 1:
         raise InputError("the model has several kinds of interaction after the first layer; expected one")
     bessel = type(model.radial_embedding.bessel_fn).__name__
-    silu = [getattr(r.non_linearity.acts[0], "f", None) for r in model.readouts if hasattr(r, "non_linearity")]
+    silu = [
+        getattr(r.non_linearity.acts[0], "f", None) for r in model.readouts if hasattr(r, "non_linearity")
+    ]
     reasons = {
         f"its radial basis is {bessel}, expected BesselBasis": bessel != "BesselBasis",
         "its readout is not silu": any(f is not torch.nn.functional.silu for f in silu),

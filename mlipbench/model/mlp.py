@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -17,7 +19,7 @@ class MLP(nn.Module):
         self.gain = gain
         self.weights = nn.ParameterList(
             nn.Parameter(torch.randn(a, b, generator=generator, dtype=torch.float64))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            for a, b in itertools.pairwise(widths)
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -103,12 +103,16 @@ class Committee(nn.Module):
     @property
     def architecture(self) -> Architecture:
         """That of every member."""
-        first: Network = self.members[0]  # type: ignore[assignment]
-        return first.architecture
+        return self.networks[0].architecture
+
+    @property
+    def networks(self) -> list[Network]:
+        """The members."""
+        return list(self.members)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.members)
 
     def forward(self, graph: Graph) -> torch.Tensor:
         """Interaction energies (members, n_atoms) eV."""
-        return torch.stack([member(graph).energies for member in self.members])
+        return torch.stack([network(graph).energies for network in self.networks])

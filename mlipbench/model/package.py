@@ -63,7 +63,7 @@ class Domain(Frozen):
 class Metadata(Frozen):
     """All of a package but its weights."""
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: str
     architecture: Architecture
     n_members: int = Field(ge=1)

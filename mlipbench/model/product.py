@@ -116,7 +116,7 @@ class Contraction(nn.Module):
                 product = product * x[:, index]
             products.append(product)
             factor = weight[element].T @ getattr(self, f"coefficients_{power}")
-            factors.append(factor.unflatten(1, (self.width, -1)))
+            factors.append(factor.reshape(len(factor), self.width, -1))
         return torch.bmm(torch.cat(factors, dim=2), torch.cat(products, dim=1))
 
 
@@ -142,6 +142,5 @@ class Product(nn.Module):
             torch.cat([contraction(x[:, :, atoms], element) for contraction in self.contractions], dim=1)
             for element, atoms in graph.by_element
         ]
-        y = torch.cat(by_element, dim=2).permute(2, 1, 0)[graph.from_sorted]
-        y = self.linear(y)
+        y: torch.Tensor = self.linear(torch.cat(by_element, dim=2).permute(2, 1, 0)[graph.from_sorted])
         return y if passing is None else y + passing

@@ -17,9 +17,7 @@ def polynomial_cutoff(x: torch.Tensor, p: int) -> torch.Tensor:
     f(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2) (arXiv:2003.03123, eq. 8).
     """
     power = x**p
-    value = 1.0 - power * (
-        0.5 * (p + 1.0) * (p + 2.0) - p * (p + 2.0) * x + 0.5 * p * (p + 1.0) * x * x
-    )
+    value = 1.0 - power * (0.5 * (p + 1.0) * (p + 2.0) - p * (p + 2.0) * x + 0.5 * p * (p + 1.0) * x * x)
     return value * (x < 1.0)
 
 

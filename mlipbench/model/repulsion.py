@@ -50,4 +50,5 @@ class PairRepulsion(nn.Module):
         phi = sum(c * torch.exp(-decay * x) for c, decay in zip(self.screening, DECAY, strict=True))
         reach = self.radii[species[receivers]] + self.radii[species[senders]]
         half = 0.5 * COULOMB * z1 * z2 / r * phi * polynomial_cutoff(r / reach, self.p)
-        return half.new_zeros(len(species)).index_add(0, receivers, half)
+        energies: torch.Tensor = half.new_zeros(len(species)).index_add(0, receivers, half)
+        return energies

@@ -24,7 +24,14 @@ from mace.tools import AtomicNumberTable, torch_geometric  # isort: skip
 TARGET = Path(__file__).parent / "mace_reference.npz"
 ELEMENTS = [1, 6, 8]
 AGNOSTIC, RESIDUAL, DENSITY, DENSITY_RESIDUAL = mace_torch.BLOCKS  # names of classes
-SMALL = {"hidden": "4x0e+4x1o", "max_ell": 2, "correlation": 3, "layers": 2, "first": RESIDUAL, "then": RESIDUAL}
+SMALL = {
+    "hidden": "4x0e+4x1o",
+    "max_ell": 2,
+    "correlation": 3,
+    "layers": 2,
+    "first": RESIDUAL,
+    "then": RESIDUAL,
+}
 CASES = {
     **{f"ell{e}": {"max_ell": e} for e in (1, 2, 3)},  # mace-torch 0.3.16 cannot build max_ell = 0
     **{f"correlation{nu}": {"correlation": nu} for nu in (1, 2)},
@@ -56,17 +63,17 @@ def build(case, seed):
     c = SMALL | case
     heads = c.get("heads", ["Default"])
     energies = np.array([[-13.6, -1029.3, -2041.8], [-13.1, -1028.0, -2040.5]])[: len(heads)]
-    settings = dict(
-        r_max=4.0, num_bessel=c.get("num_bessel", 5), num_polynomial_cutoff=c.get("p", 5),
-        max_ell=c["max_ell"], interaction_cls=blocks(c["then"]),
-        interaction_cls_first=blocks(c["first"]), num_interactions=c["layers"], num_elements=3,
-        hidden_irreps=o3.Irreps(c["hidden"]), MLP_irreps=o3.Irreps("5x0e"),
-        atomic_energies=energies if len(heads) > 1 else energies[0], avg_num_neighbors=7.5,
-        atomic_numbers=ELEMENTS, correlation=c["correlation"], gate=torch.nn.functional.silu,
-        pair_repulsion=c.get("pair_repulsion", False), apply_cutoff=c.get("apply_cutoff", True),
-        distance_transform=c.get("distance_transform", "None"), radial_MLP=[7, 6], heads=heads,
-        use_reduced_cg=False,
-    )  # fmt: skip
+    settings = {
+        "r_max": 4.0, "num_bessel": c.get("num_bessel", 5), "num_polynomial_cutoff": c.get("p", 5),
+        "max_ell": c["max_ell"], "interaction_cls": blocks(c["then"]),
+        "interaction_cls_first": blocks(c["first"]), "num_interactions": c["layers"], "num_elements": 3,
+        "hidden_irreps": o3.Irreps(c["hidden"]), "MLP_irreps": o3.Irreps("5x0e"),
+        "atomic_energies": energies if len(heads) > 1 else energies[0], "avg_num_neighbors": 7.5,
+        "atomic_numbers": ELEMENTS, "correlation": c["correlation"], "gate": torch.nn.functional.silu,
+        "pair_repulsion": c.get("pair_repulsion", False), "apply_cutoff": c.get("apply_cutoff", True),
+        "distance_transform": c.get("distance_transform", "None"), "radial_MLP": [7, 6], "heads": heads,
+        "use_reduced_cg": False,
+    }  # fmt: skip
     if not c.get("scale_shift", True):
         return modules.MACE(**settings)
     many = len(heads) > 1
