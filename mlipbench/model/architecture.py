@@ -48,7 +48,8 @@ class Architecture(BaseModel):
     interaction: Block = "residual"
     num_radial_basis: int = Field(default=8, ge=1, le=64)
     num_polynomial_cutoff: int = Field(default=5, ge=2, le=12)
-    """Exponent p of the cutoff function: energies have p - 1 continuous derivatives at the cutoff."""
+    """Exponent p of the cutoff function, which is 1 - O(r^p) at short distances. At the cutoff it vanishes
+    with its first and second derivative, whatever p is."""
     distance_transform: Literal["none", "agnesi", "soft"] = "none"
     cutoff_acts_on: Literal["basis", "weights"] = "basis"
     """Whether the cutoff multiplies the Bessel functions or the radial weights made of them."""

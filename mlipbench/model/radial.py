@@ -12,7 +12,7 @@ from mlipbench.model.architecture import Architecture
 
 
 def polynomial_cutoff(x: torch.Tensor, p: int) -> torch.Tensor:
-    """1 at x = 0, 0 from x = 1 on, p - 1 continuous derivatives there.
+    """1 - O(x^p) at x = 0, 0 from x = 1 on, where first and second derivative vanish too.
 
     f(x) = 1 - (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) - p(p+1)/2 x^(p+2) (arXiv:2003.03123, eq. 8).
     """
