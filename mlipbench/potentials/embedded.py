@@ -169,7 +169,7 @@ class Bound:
 
 def embedded(path: Path, dtype: str = "float64", device: str = "cpu") -> EmbeddedPotential:
     """A network of mlipbench, trained or converted: kwargs path, dtype, device."""
-    return EmbeddedPotential(load(Path(path)), dtype, device)
+    return EmbeddedPotential(load(path), dtype, device)
 
 
 def _groups(structures: Sequence[Structure]) -> Iterator[list[Structure]]:
