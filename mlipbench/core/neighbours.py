@@ -10,6 +10,8 @@ from vesin import NeighborList as Vesin
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
 
+FARTHEST_POSITION = 1e6  # A; beyond it a pair vector has lost half of its digits
+
 
 @dataclass(frozen=True, eq=False)
 class Candidates:

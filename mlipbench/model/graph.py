@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mlipbench.core.errors import PotentialError
-from mlipbench.core.neighbours import candidates
+from mlipbench.core.neighbours import FARTHEST_POSITION, candidates
 from mlipbench.core.structure import FloatArray, IntArray, Structure
 
 
@@ -59,8 +59,14 @@ def graph_of(structures: Sequence[Structure], elements: Sequence[int], cutoff: f
     """
     receivers, senders, vectors, first = [], [], [], 0
     for structure in structures:
-        if not (np.isfinite(structure.positions).all() and np.isfinite(structure.cell).all()):
-            raise PotentialError("positions and cells have to be numbers, got NaN or infinite ones")
+        if (
+            not (np.abs(structure.positions) < FARTHEST_POSITION).all()
+            or not np.isfinite(structure.cell).all()
+        ):
+            raise PotentialError(
+                f"expected positions within {FARTHEST_POSITION:g} A of the origin, and a cell of numbers; "
+                "got NaN, infinite or absurdly far ones"
+            )
         pairs = candidates(structure.positions, structure.cell, structure.pbc, cutoff)
         x = structure.positions
         vector = x[pairs.i] - x[pairs.j] - pairs.offsets.T

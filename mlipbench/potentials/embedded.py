@@ -7,6 +7,7 @@ depend, bit for bit, on the replicas beside it.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ class EmbeddedPotential(Potential):
         self.package = package
         self.dtype = _dtype(dtype)
         self.device = _device(device)
-        self.committee = package.committee.to(self.device, self.dtype)
+        self.committee = copy.deepcopy(package.committee).to(self.device, self.dtype)
         self.committee.requires_grad_(False)  # weights do not change here
         self.architecture = package.metadata.architecture
         elements = self.architecture.elements

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlipbench.core.neighbours import Candidates, candidates
+from mlipbench.core.neighbours import FARTHEST_POSITION, Candidates, candidates
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
-
-FARTHEST_POSITION = 1e6  # A; beyond it a pair vector has lost half of its digits
 
 
 @dataclass(frozen=True, eq=False)

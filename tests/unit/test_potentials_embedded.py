@@ -78,6 +78,14 @@ def test_single_precision_keeps_the_digits_of_the_free_atoms():
     assert 0 < abs(single - double) < 1e-5
 
 
+def test_the_package_is_left_as_it_was():
+    made = organic()
+    key = made.key
+    EmbeddedPotential(made, "float32")
+    assert made.key == key
+    assert all(p.requires_grad and p.dtype == torch.float64 for p in made.committee.parameters())
+
+
 def test_identity_tells_apart():
     keys = {
         EmbeddedPotential(organic()).identity.key,
@@ -189,6 +197,3 @@ def test_a_single_network_has_no_spread(tmp_path):
     atoms.calc = api.calculator(str(tmp_path / "one.mlip"))
     atoms.get_forces()
     assert "forces_spread" not in atoms.calc.results
-    assert not torch.is_grad_enabled() or not any(
-        p.requires_grad for p in atoms.calc.potential.committee.parameters()
-    )
