@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from mlipbench.core.errors import DataError
 from mlipbench.model.architecture import Architecture
@@ -130,7 +130,8 @@ def save(potential: Package, path: Path) -> None:
     temporary = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, temporary, metadata={_KEY: json.dumps(header)})
+        # Not save_file, whose files nobody but their owner may read.
+        temporary.write_bytes(serialise(weights, metadata={_KEY: json.dumps(header)}))
         os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; name a file that can be written") from error
