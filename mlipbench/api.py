@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mlipbench.analysis import drift, duplicates, parity, residuals, stats, structure, structured
+from mlipbench.core import literature
+from mlipbench.core.citation import Citation
 from mlipbench.core.criterion import Criterion, Evidence, Verdict
 from mlipbench.core.errors import DataError, InputError, PotentialError, SuiteError
 from mlipbench.core.figure import Figure, Panel, Series, StructurePicture, Table
@@ -18,15 +20,19 @@ from mlipbench.core.potential import (
     Identity,
     Potential,
 )
+from mlipbench.core.reference import Curve, PhononReference, Scalar
 from mlipbench.core.structure import LabelledFrame, Structure
 from mlipbench.core.suite import (
     Context,
+    CurveRef,
     Data,
     Duration,
     FramesRef,
     Inputs,
     IntendedUse,
     Outcome,
+    PhononsRef,
+    ScalarRef,
     StructureRef,
     Suite,
     SuiteParams,
@@ -41,14 +47,18 @@ from mlipbench.core.trajectory import (
     TrajectorySpec,
     VelocityRescaling,
 )
+from mlipbench.core.units import conversion_factor
 
 __all__ = [
     "NVE",
     "BatchEvaluation",
     "BoundPotential",
     "Capabilities",
+    "Citation",
     "Context",
     "Criterion",
+    "Curve",
+    "CurveRef",
     "Data",
     "DataError",
     "Duration",
@@ -68,8 +78,12 @@ __all__ = [
     "Measurement",
     "Outcome",
     "Panel",
+    "PhononReference",
+    "PhononsRef",
     "Potential",
     "PotentialError",
+    "Scalar",
+    "ScalarRef",
     "Series",
     "Structure",
     "StructurePicture",
@@ -83,8 +97,10 @@ __all__ = [
     "VelocityRescaling",
     "Verdict",
     "calculator",
+    "conversion_factor",
     "drift",
     "duplicates",
+    "literature",
     "parity",
     "residuals",
     "stats",

@@ -56,7 +56,7 @@ def fingerprint(structure: Structure) -> Fingerprint:
 
 def matches(first: Sequence[Structure], second: Sequence[Structure], near_A: float = 0.05) -> list[Match]:
     """For each frame of `first` the closest repeat of it in `second`, where there is one."""
-    prints, others = _stack([fingerprint(s) for s in [*first, *second]], len(first))
+    prints, others = stack([fingerprint(s) for s in [*first, *second]], len(first))
     groups: dict[bytes, list[int]] = {}
     for j, s in enumerate(second):
         groups.setdefault(s.numbers.tobytes(), []).append(j)
@@ -75,7 +75,8 @@ def matches(first: Sequence[Structure], second: Sequence[Structure], near_A: flo
     return found
 
 
-def _stack(prints: list[Fingerprint], n_first: int) -> tuple[FloatArray, FloatArray]:
+def stack(prints: list[Fingerprint], n_first: int) -> tuple[FloatArray, FloatArray]:
+    """Fingerprints as rows of equal length: those of the first set, those of the rest."""
     sizes = {key: len(value) for p in prints for key, value in p.items()}
     keys = sorted(sizes)
     rows = [np.concatenate([p.get(k, np.zeros(sizes[k])) for k in keys]) for p in prints]

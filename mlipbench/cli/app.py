@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from mlipbench.cli.analyze import analyze
+from mlipbench.cli.audit import audit
 from mlipbench.cli.convert import convert
 from mlipbench.cli.export import export
 from mlipbench.cli.gate import gate
 from mlipbench.cli.init import init
 from mlipbench.cli.listing import listing
 from mlipbench.cli.plan import plan
+from mlipbench.cli.references import app as references
 from mlipbench.cli.report import report
 from mlipbench.cli.run import run
 
@@ -32,6 +34,8 @@ app.command()(analyze)
 app.command()(report)
 app.command()(gate)
 app.command()(export)
+app.command()(audit)
 app.command("list")(listing)
 app.command()(init)
 app.command()(convert)
+app.add_typer(references, name="references")

@@ -36,6 +36,10 @@ TierOption = Annotated[
         "file says, else full). A short run can FAIL or be INCONCLUSIVE; it cannot PASS what needs more.",
     ),
 ]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", help="Folder for report and data (default: reports/NAME of the suite file)."),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run: reports/NAME.")]
 
 
@@ -46,6 +50,11 @@ def stored_run(folder: Path) -> RunFolder:
             f"{folder} is not the folder of a run: it has no {layout.PLAN}; `mlipbench run` makes one"
         )
     return RunFolder(folder)
+
+
+def run_folder(suite_file: Path, output: Path | None) -> RunFolder:
+    """Where a suite file's run lies."""
+    return RunFolder(output or Path("reports") / suite_file.stem)
 
 
 def console() -> Console:

@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 from mlipbench.core.result import Results, SuiteResult
+from mlipbench.run.cost import Estimate, RunEstimate
+
+WHOLE = "all"
+
+
+class _TimeLeft(ProgressColumn):
+    """What is left: at first the estimate says, then more and more the pace."""
+
+    def render(self, task: Task) -> Text:
+        """Nothing where neither is known."""
+        estimated, elapsed = task.fields["seconds"], task.elapsed or 0.0
+        done = task.percentage / 100
+        if task.finished or (not estimated and not done):
+            return Text("")
+        whole = (1 - done) * (estimated or elapsed / done) + elapsed
+        return Text(f"{duration((1 - done) * whole)} left")
 
 
 class RunDisplay:
@@ -14,13 +39,14 @@ class RunDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._tasks: dict[str, TaskID] = {}
+        self._weights: dict[str, float] = {}  # seconds of the parts of the whole run, as estimated
+        self._done: dict[str, float] = {}  # fraction of each
         self._bars = Progress(
             TextColumn("{task.fields[name]:<12}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _TimeLeft(),
             TextColumn("{task.description}"),
             console=console,
             disable=not console.is_terminal,
@@ -33,10 +59,19 @@ class RunDisplay:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
+    def estimated(self, estimate: RunEstimate) -> None:
+        """What the run will take; from here on a bar says how far the whole of it is."""
+        self._weights = {key: cost.seconds for key, cost in estimate.suites.items()}
+        parts = ", ".join(f"{key} {duration(seconds)}" for key, seconds in self._weights.items())
+        self._console.print(f"estimate: {in_words(estimate.total)}: {parts}")
+        self._tasks[WHOLE] = self._bars.add_task(
+            "", total=1.0, name=WHOLE, seconds=sum(self._weights.values())
+        )
+
     def begin(self, key: str, seconds: float | None) -> None:
         """A task begins; `seconds` is the estimate."""
         about = f"about {duration(seconds)}" if seconds else ""
-        self._tasks[key] = self._bars.add_task(about, total=1.0, name=key)
+        self._tasks[key] = self._bars.add_task(about, total=1.0, name=key, seconds=seconds)
         if not self._console.is_terminal:
             self._console.print(f"{key}: started{', ' + about if about else ''}")
 
@@ -44,13 +79,23 @@ class RunDisplay:
         """How far it is (a negative fraction: alive, no news)."""
         if fraction >= 0:
             self._bars.update(self._tasks[key], completed=fraction, description=text)
+            self._advance(key, fraction)
+
+    def _advance(self, key: str, fraction: float) -> None:
+        """Move the bar of the whole run."""
+        if key in self._weights:
+            self._done[key] = fraction
+            done = sum(self._weights[k] * part for k, part in self._done.items())
+            whole = max(sum(self._weights.values()), 1e-9)
+            self._bars.update(self._tasks[WHOLE], completed=done / whole)
 
     def end(self, key: str, result: SuiteResult | None) -> None:
         """It is over."""
         words = summary(result) if result else "done"
         if key not in self._tasks:
-            self._tasks[key] = self._bars.add_task("", total=1.0, name=key)
+            self._tasks[key] = self._bars.add_task("", total=1.0, name=key, seconds=None)
         self._bars.update(self._tasks[key], completed=1.0, description=words)
+        self._advance(key, 1.0)
         if not self._console.is_terminal:
             self._console.print(f"{key}: {words}")
 
@@ -71,9 +116,16 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 100:
         return f"{seconds:.0f} s"
+    if seconds < 600:
+        return f"{seconds / 60:.1f} min"
     if seconds < 6000:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def in_words(cost: Estimate) -> str:
+    """An estimate with its range."""
+    return f"about {duration(cost.seconds)} ({duration(cost.low)} to {duration(cost.high)})"
 
 
 def print_results(console: Console, results: Results) -> None:

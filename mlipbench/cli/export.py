@@ -10,7 +10,9 @@ import typer
 
 from mlipbench.cli.arguments import RunArgument, console, stored_run
 from mlipbench.core.errors import StoreError
+from mlipbench.run.probe import CONTRACT
 from mlipbench.store.export import write_extxyz, write_h5md
+from mlipbench.store.layout import replacing
 from mlipbench.store.runs import RunFolder
 from mlipbench.store.trajectories import TrajectoryStore
 
@@ -32,20 +34,25 @@ def export(
     """Write the trajectories of a stored run to files that other programs read."""
     run = stored_run(folder)
     out = console()
-    into.mkdir(parents=True, exist_ok=True)
     for name, (key, n_steps, stride) in trajectories(run).items():
         trajectory = TrajectoryStore(run.trajectories).read(key, n_steps, stride)
         if not len(trajectory.frame_steps):
             out.print(f"{name}: no frames were stored")
             continue
         path = into / f"{name}.{'h5' if file_format is Format.h5md else 'extxyz'}"
-        (write_h5md if file_format is Format.h5md else write_extxyz)(trajectory, path)
+        with replacing(path) as unfinished:
+            (write_h5md if file_format is Format.h5md else write_extxyz)(trajectory, unfinished)
         out.print(f"{path}: {len(trajectory.frame_steps)} frames, {trajectory.length_ps:g} ps")
 
 
 def trajectories(run: RunFolder) -> dict[str, list[Any]]:
     """File name -> key, steps, stride of every trajectory that a suite of the run has asked for."""
-    done = [key for key in run.results().suites if run.suite(key).produced()]
+    # What is called complete must be there: its links raise StoreError where they are not.
+    done = [
+        key
+        for key, suite in run.results().suites.items()
+        if key != CONTRACT and (suite.status == "complete" or run.suite(key).produced())
+    ]
     links = {
         f"{key}-{label.replace('@', '-').replace('#', '-')}": link
         for key in done

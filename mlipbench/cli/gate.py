@@ -13,10 +13,17 @@ from mlipbench.run.gate import rejudge
 
 def gate(folder: RunArgument) -> None:
     """Say whether a stored run passes, with the waivers that are in force today; set the exit code."""
-    results = rejudge(stored_run(folder).results(), datetime.date.today())
+    run = stored_run(folder)
+    today = run.today()
+    results = rejudge(run.results(), today)
     out = console()
     print_results(out, results)
+    if results.waivers and today > datetime.date.today():
+        out.print(
+            f"note: the clock stands before the day of the run, {today}: "
+            "waivers are judged by the later of the two"
+        )
     for waiver in results.waivers:
-        state = "in force" if waiver.expires >= datetime.date.today() else "EXPIRED"
+        state = "in force" if waiver.expires >= today else "EXPIRED"
         out.print(f"waiver {state}: {waiver.criterion} until {waiver.expires}: {waiver.reason}")
     raise typer.Exit(results.exit_code)

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from mlipbench.cli.arguments import console
 from mlipbench.potentials.loading import available
-from mlipbench.run.planning import manifest
 from mlipbench.run.registry import suite_entry_points, suite_type
 
 
@@ -19,18 +18,14 @@ class Kind(StrEnum):
 
     suites = "suites"
     potentials = "potentials"
-    references = "references"
 
 
-def listing(what: Annotated[Kind, typer.Argument(help="suites, potentials or references.")]) -> None:
-    """Show what a suite file can name: suites, potentials, reference data."""
+def listing(what: Annotated[Kind, typer.Argument(help="suites or potentials.")]) -> None:
+    """Show what a suite file can name: suites, potentials. Of references: mlipbench references list."""
     if what is Kind.suites:
         rows = [(name, suite_type(name).title) for name in suite_entry_points()]
-    elif what is Kind.potentials:
-        rows = list(available().items())
     else:
-        known = manifest(None)
-        rows = [(name, f"{e.title} [{e.level_of_theory}]") for name, e in known.entries.items()]
+        rows = list(available().items())
     table = Table(show_header=False, box=None)
     for row in rows:
         table.add_row(*row)

@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
 from typing import Annotated
 
+import psutil
 import typer
 
-from mlipbench.cli.arguments import SuiteFile, TierOption, console
-from mlipbench.cli.display import RunDisplay, print_results
+from mlipbench.cli.arguments import OutputOption, SuiteFile, TierOption, console, run_folder
+from mlipbench.cli.display import RunDisplay, duration, in_words, print_results
 from mlipbench.report.write import write_report
 from mlipbench.run.planning import find_suite_file, read_plan
 from mlipbench.run.session import Session
 from mlipbench.store import layout
-from mlipbench.store.runs import RunFolder
 
 
 def run(
     suite: SuiteFile,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", help="Folder for report and data (default: reports/NAME of the suite file)."
-        ),
-    ] = None,
+    output: OutputOption = None,
     tier: TierOption = None,
     fail_fast: Annotated[
         bool,
-        typer.Option("--fail-fast", help="Stop after the first suite in which a required criterion fails."),
+        typer.Option(
+            "--fail-fast",
+            help="Stop after the first suite (the cheapest run first) in which a required criterion fails or "
+            "which ends in an error; the others are INCONCLUSIVE, not reached. The same command without "
+            "--fail-fast goes on from there.",
+        ),
     ] = False,
 ) -> None:
-    """Judge a potential: run the suites, write the report, set the exit code.
+    """Judge a potential: run the suites, the cheapest first, write the report, set the exit code.
 
-    Killed at any moment, the same command goes on where it was; finished work is not done again.
+    Killed at any moment, the same command goes on where it was; finished work is not done again. A higher
+    --tier goes on from what a lower one has computed.
     """
     path = find_suite_file(suite)
     plan = read_plan(path, tier.value if tier else None)
     out = console()
     for warning in plan.warnings:
         out.print(f"warning: {warning}")
-    folder = RunFolder(output or Path("reports") / path.stem)
+    folder = run_folder(path, output)
     with RunDisplay(out) as display:
-        results = Session(plan, folder, display, fail_fast).execute()
+        session = Session(plan, folder, display, fail_fast)
+        results = session.execute()
     write_report(folder.path)
     print_results(out, results)
     out.print(f"report: {folder.file(layout.REPORT)}")
+    seconds = max(time.time() - psutil.Process().create_time(), 0.0)
+    session.finish(seconds)
+    if session.estimate:
+        out.print(f"took {duration(seconds)}; the estimate was {in_words(session.estimate.total)}")
     raise typer.Exit(results.exit_code)

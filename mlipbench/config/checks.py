@@ -15,13 +15,12 @@ from pydantic import BaseModel
 from mlipbench.config.problems import KeyPath, Problem, closest, describe, did_you_mean, one_of
 from mlipbench.config.source import Source
 from mlipbench.core.errors import InputError
-from mlipbench.core.suite import FramesRef, StructureRef, Suite
+from mlipbench.core.suite import DataRef, FramesRef, StructureRef, Suite
 
 ELEMENTS = frozenset(chemical_symbols[1:])
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
-Ref = StructureRef | FramesRef
 ReferenceKinds = Callable[[Path | None], Mapping[str, str]]
 """The user's manifest (None: he has none) -> name and kind of every known reference."""
 
@@ -34,7 +33,7 @@ class Surroundings:
     suite_names: Collection[str] = ()  # for suggestions where `suite_types` is a function
     potential_names: Collection[str] | None = None  # None: not checked
     references: ReferenceKinds | None = None  # None: not checked
-    resolve: Callable[[Ref, Path], object] | None = None  # reads what a reference means, or raises
+    resolve: Callable[[DataRef, Path], object] | None = None  # reads what a reference means, or raises
 
 
 def resolve_path(folder: Path, name: str) -> Path:
@@ -154,9 +153,9 @@ def suite_type(
         return None, [source.problem(path, str(error), key="use" not in section)]
 
 
-def references_in(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Ref]]:
-    """All structure and frame references among a suite's parameters, with their paths."""
-    if isinstance(value, (StructureRef, FramesRef)):
+def references_in(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, DataRef]]:
+    """All references to data among a suite's parameters, with their paths."""
+    if isinstance(value, DataRef):
         yield path, value
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
@@ -173,7 +172,7 @@ def check_reference(
     source: Source,
     folder: Path,
     path: KeyPath,
-    ref: Ref,
+    ref: DataRef,
     kinds: Mapping[str, str] | None,
     around: Surroundings,
 ) -> list[Problem]:
@@ -187,15 +186,15 @@ def check_reference(
     if ref.file is not None:
         problems = check_file(source, folder, (*path, "file"), ref.file)
     elif ref.reference is not None:
-        problems = _check_name(source, (*path, "reference"), ref.reference, kinds)
+        problems = _check_name(source, (*path, "reference"), ref.reference, ref.kind, kinds)
     else:
         problems = []
-    problems += (
-        _check_structure(source, path, ref)
-        if isinstance(ref, StructureRef)
-        else _check_frames(source, path, ref)
-    )
-    if not problems and around.resolve is not None:
+    if isinstance(ref, StructureRef):
+        problems += _check_structure(source, path, ref)
+    elif isinstance(ref, FramesRef):
+        problems += _check_frames(source, path, ref)
+    unknown = ref.reference is not None and kinds is None  # the manifest is itself a problem
+    if not problems and not unknown and around.resolve is not None:
         try:
             around.resolve(ref, folder)
         except InputError as error:
@@ -203,14 +202,16 @@ def check_reference(
     return problems
 
 
-def _check_name(source: Source, path: KeyPath, name: str, kinds: Mapping[str, str] | None) -> list[Problem]:
+def _check_name(
+    source: Source, path: KeyPath, name: str, kind: str, kinds: Mapping[str, str] | None
+) -> list[Problem]:
     if kinds is None:
         return []
     if name not in kinds:
         hint = did_you_mean(name, kinds)
         return [source.problem(path, "unknown reference", one_of(kinds), describe(name), hint)]
-    if kinds[name] != "frames":
-        return [source.problem(path, "a reference of another kind", "frames", kinds[name])]
+    if kinds[name] != kind:
+        return [source.problem(path, "a reference of another kind", kind, kinds[name])]
     return []
 
 

@@ -8,6 +8,8 @@ Plan.from_lock(locked, suite_types)                   # the same plan, in anothe
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +31,7 @@ from mlipbench.config.sections import (
 from mlipbench.config.source import Source, load_source
 from mlipbench.config.validation import validate
 from mlipbench.core.errors import InputError, PlanError
-from mlipbench.core.suite import IntendedUse, Suite, SuiteParams, TierScaled
+from mlipbench.core.suite import DataRef, IntendedUse, Suite, SuiteParams, TierScaled
 
 __all__ = ["Plan", "SuiteEntry", "SuiteTypes", "Tier", "load_plan", "scale_params"]
 
@@ -111,6 +113,11 @@ class Plan:
             "references": self.references,
         }
 
+    def sha256(self) -> str:
+        """Of all that the plan asks, wherever the suite file and the run lie."""
+        asked = {name: value for name, value in self.lock().items() if name not in ("file", "folder")}
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
     @classmethod
     def from_lock(cls, locked: Mapping[str, Any], suite_types: SuiteTypes) -> Plan:
         """The plan that `lock` wrote. Files are not looked for again. Raises PlanError."""
@@ -130,7 +137,7 @@ def load_plan(
     suite_names: Collection[str] = (),
     potential_names: Collection[str] | None = None,
     references: checks.ReferenceKinds | None = None,
-    resolve: Callable[[checks.Ref, Path], object] | None = None,
+    resolve: Callable[[DataRef, Path], object] | None = None,
     today: datetime.date | None = None,
 ) -> Plan:
     """Read and check a suite file. Raises PlanError with all its problems, one line each.
@@ -138,7 +145,7 @@ def load_plan(
     `suite_types` finds a suite by name: a mapping (which may import as late as it likes), or a
     function that raises KeyError (unknown) or InputError (known, but it cannot be imported).
     `references` maps the user's manifest (or None) to the kinds of all known references; `resolve`
-    reads what a structure or frame reference means and raises InputError. What is None is not checked.
+    reads what a reference to data means and raises InputError. What is None is not checked.
     """
     source = load_source(path)
     folder = path.parent.absolute()

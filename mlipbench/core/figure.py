@@ -36,6 +36,9 @@ class Series(BaseModel):
     yerr: Numbers = []
     label: str = ""
     role: Literal["data", "fit", "reference", "limit", "context"] = "data"
+    thinned: str = Field(
+        default="", description='what the suite left out, in words: "2000 of 11520 points, evenly chosen"'
+    )
 
 
 class Panel(BaseModel):

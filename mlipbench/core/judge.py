@@ -8,6 +8,8 @@ freedom. For "abs<" this is the two one-sided tests procedure of an equivalence 
     FAIL          |v| - t s > L   also on little evidence: what is outside beyond doubt is outside
     INCONCLUSIVE  otherwise, with how much more would be needed
 
+An error larger than the limit puts |v| outside on either side by chance, so a FAIL of "abs<" counts
+both tails: P(T > (|v| - L)/s) + P(T > (|v| + L)/s) <= alpha, the claim's p value at |truth| = L.
 Where one criterion is asked several times (temperatures, pairs) the claims are corrected after
 Holm (Scand. J. Statist. 6, 65 (1979)): the family makes one false claim at most 5 % of the time.
 """
@@ -37,7 +39,8 @@ class Judgement:
 
 def judge(measurements: Sequence[Measurement], criterion: Criterion) -> list[Judgement]:
     """Verdicts for all measurements that one criterion is asked about."""
-    alphas = _holm([_p_values(m, criterion) for m in measurements])
+    p_values = [_p_values(m, criterion) for m in measurements]
+    alphas = _holm([p and min(p) for p in p_values])
     return [_judge_one(m, criterion, alpha) for m, alpha in zip(measurements, alphas, strict=True)]
 
 
@@ -55,15 +58,19 @@ def _degrees_of_freedom(measurement: Measurement) -> float:
     return max((measurement.n_eff or 0.0) - 1.0, 0.0)
 
 
-def _p_values(measurement: Measurement, criterion: Criterion) -> float | None:
-    """p value of the stronger claim (inside or outside); None where there is no test to do."""
+def _p_values(measurement: Measurement, criterion: Criterion) -> tuple[float, float] | None:
+    """p values of the claims inside and outside; None where there is no test to do."""
     m = measurement
     if m.value is None or not math.isfinite(m.value) or m.exact or not m.stderr:
         return None
     dof = _degrees_of_freedom(m)
     if dof < 1:
         return None
-    return float(stdtr(dof, -abs(_excess(m, criterion)) / m.stderr))
+    excess = _excess(m, criterion) / m.stderr
+    outside = float(stdtr(dof, -excess))
+    if criterion.compare == "abs<":
+        outside += float(stdtr(dof, -excess - 2 * abs(criterion.limit) / m.stderr))
+    return float(stdtr(dof, excess)), outside
 
 
 def _holm(p_values: list[float | None]) -> list[float]:
@@ -101,7 +108,9 @@ def _judge_one(m: Measurement, c: Criterion, alpha: float) -> Judgement:
             )
         margin = float(stdtrit(_degrees_of_freedom(m), 1 - alpha)) * m.stderr
         excess = _excess(m, c)
-        inside, outside = excess + margin < 0, excess - margin > 0
+        claims = _p_values(m, c)
+        inside = excess + margin < 0
+        outside = excess - margin > 0 and (claims is None or claims[1] < alpha)
         toward = margin if (excess < 0 or not outside) else -margin
         base = abs(m.value) if c.compare == "abs<" else m.value
         bound = base - toward if c.compare == ">" else base + toward

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mlipbench.core.citation import Citation
 from mlipbench.core.structure import FloatArray, Structure
 
 PROPERTIES = ("energy", "forces", "stress", "energies")
@@ -65,6 +66,9 @@ BoundPotential = Callable[[FloatArray, FloatArray, bool], BatchEvaluation]
 
 class Potential(ABC):
     """Base of all potentials."""
+
+    citations: tuple[Citation, ...] = ()
+    """What a paper that uses it should cite; no part of its identity."""
 
     @property
     @abstractmethod

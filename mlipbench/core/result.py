@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlipbench.core.citation import Citation
 from mlipbench.core.criterion import Criterion, Verdict
 from mlipbench.core.figure import Figure, StructurePicture, Table
 
@@ -75,6 +76,8 @@ class SuiteResult(_Model):
     version: int
     title: str
     method: str = Field(description="the method in words, with literature")
+    methods: str = Field(default="", description="what this run did, past tense, to be copied into a paper")
+    citations: list[Citation] = Field(default=[], description="works that the two texts mark as [@key]")
     asked: dict[str, object] = Field(description="parameters, resolved")
     status: Literal["complete", "not_applicable", "error", "not_run"]
     reason: str = Field(default="", description="why not applicable, or the error in a line")
@@ -105,6 +108,10 @@ class PotentialRecord(_Model):
     verified: bool
     details: dict[str, str]
     fingerprint: str = Field(default="", description="sha256 of its answers on probe structures")
+    properties: list[str] = Field(default=[], description="what it can be asked")
+    dtype: str = ""
+    device: str = ""
+    citations: list[Citation] = Field(default=[], description="what a paper that uses it should cite")
 
 
 class ReferenceRecord(_Model):
@@ -156,3 +163,9 @@ class Results(_Model):
     checklist: list[ChecklistEntry] = Field(min_length=9, max_length=9)
     waivers: list[Waiver] = []
     suites: dict[str, SuiteSummary]
+    plan_sha256: str = Field(default="", description="of the plan, wherever it lies: see plan.lock.yaml")
+    sha256: str = Field(
+        default="",
+        exclude=True,  # the store adds it when it writes, and takes it off when it reads
+        description="seal: of the text of this file before this line",
+    )

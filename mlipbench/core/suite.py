@@ -15,10 +15,12 @@ from typing import Annotated, Any, ClassVar, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
+from mlipbench.core.citation import Citation
 from mlipbench.core.criterion import Criterion
 from mlipbench.core.figure import AnyFigure, Table
 from mlipbench.core.measurement import Measurement
 from mlipbench.core.potential import Evaluation
+from mlipbench.core.reference import Curve, PhononReference, Scalar
 from mlipbench.core.structure import LabelledFrame, Structure
 from mlipbench.core.trajectory import Trajectory, TrajectorySpec
 
@@ -32,13 +34,22 @@ Duration = Annotated[PositiveFloat, TierScaled()]
 """A length in the unit of the field's name; `--tier` scales it."""
 
 
-class StructureRef(BaseModel):
-    """Where a structure comes from: a file, a reference set, or a crystal built on the spot."""
+class DataRef(BaseModel):
+    """Where data come from: a reference set by name, or a file of the user's. `kind` is what it holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ClassVar[str]  # as in a manifest: frames, curve, scalar, phonons
+
+    file: str | None = Field(default=None, description="a file of your own")
+    reference: str | None = Field(default=None, description="name of a reference set")
+
+
+class StructureRef(DataRef):
+    """Where a structure comes from: a file, a reference set, or a crystal built on the spot."""
+
+    kind = "frames"
 
     file: str | None = Field(default=None, description="any format ASE reads")
-    reference: str | None = Field(default=None, description="name of a reference set")
     index: int = Field(default=0, description="frame of the file or set")
     crystal: str | None = Field(default=None, description="diamond, fcc, bcc, hcp, rocksalt, ...")
     symbol: str | None = Field(default=None, description='"Si", "NaCl": elements of the crystal')
@@ -46,18 +57,55 @@ class StructureRef(BaseModel):
     repeat: tuple[int, int, int] = Field(default=(1, 1, 1), description="cells along each axis")
 
 
-class FramesRef(BaseModel):
-    """Where labelled frames come from: a reference set by name, or a file of the user's."""
+class FramesRef(DataRef):
+    """Where labelled frames come from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind = "frames"
 
     file: str | None = Field(default=None, description="extxyz or ASE database")
-    reference: str | None = Field(default=None, description="name of a reference set")
     index: str = Field(default=":", description='which frames, as a Python slice: ":", "::10"')
+    config_types: tuple[str, ...] = Field(
+        default=(), description="of those, the ones of these kinds: [md_*, strained]; empty: all"
+    )
     keys: dict[str, str] = Field(
         default_factory=dict,
         description="our name -> name in the file, where they differ: {energy: E_dft}",
     )
+    level_of_theory: str = Field(default="", description="of a user's file: PBE, PBE0+TS, ...")
+
+
+class CurveRef(DataRef):
+    """Where a curve comes from. A suite names the units that it wants in a subclass:
+
+        class DensityOfStates(CurveRef):
+            abscissa_unit, value_unit = "THz", "1/THz"
+
+    A curve that cannot be converted to them is refused before anything runs.
+    """
+
+    kind = "curve"
+    abscissa_unit: ClassVar[str] = ""  # "": as in the file
+    value_unit: ClassVar[str] = ""
+
+    file: str | None = Field(default=None, description="CSV with a header, see docs/references.md")
+
+
+class ScalarRef(DataRef):
+    """Where a number comes from. A suite names the unit that it wants in a subclass, as of `CurveRef`."""
+
+    kind = "scalar"
+    unit: ClassVar[str] = ""  # "": as in the file
+
+    file: str | None = Field(default=None, description="YAML, see docs/references.md")
+    quantity: str | None = Field(default=None, description="which number, where the file holds several")
+
+
+class PhononsRef(DataRef):
+    """Where the force constants of a crystal come from."""
+
+    kind = "phonons"
+
+    file: str | None = Field(default=None, description="phonopy YAML, see docs/references.md")
     level_of_theory: str = Field(default="", description="of a user's file: PBE, PBE0+TS, ...")
 
 
@@ -95,7 +143,16 @@ class Inputs(Protocol):
     def frames(self, ref: FramesRef) -> list[LabelledFrame]:
         """The labelled frames a reference means."""
 
-    def level_of_theory(self, ref: FramesRef) -> str:
+    def curve(self, ref: CurveRef) -> Curve:
+        """The curve a reference means, in the units of the reference's class."""
+
+    def scalar(self, ref: ScalarRef) -> Scalar:
+        """The number a reference means, in the unit of the reference's class."""
+
+    def phonons(self, ref: PhononsRef) -> PhononReference:
+        """The force constants a reference means."""
+
+    def level_of_theory(self, ref: FramesRef | PhononsRef) -> str:
         """What the labels were computed with ("" where it is not stated)."""
 
 
@@ -153,6 +210,7 @@ class Outcome:
     figures: list[AnyFigure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # remarks in words for the reader
+    methods: str = ""  # what this run did, past tense, for a paper; works are marked as [@key]
 
 
 class Suite(ABC):
@@ -161,7 +219,8 @@ class Suite(ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     title: ClassVar[str]
-    method: ClassVar[str]  # a paragraph in words for the report, with literature
+    method: ClassVar[str]  # a paragraph in words for the report; works are marked as [@key]
+    citations: ClassVar[tuple[Citation, ...]] = ()  # the works behind the marks
     needs: ClassVar[frozenset[str]]  # properties of the potential without which nothing can be done
     criteria: ClassVar[tuple[Criterion, ...]]
     Params: ClassVar[type[SuiteParams]]

@@ -17,7 +17,7 @@ refused, since one of them may be a model's answer. Units are eV and A: nothing 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def read_frames(
     for name in keys or {}:
         if name not in LABELS:
             raise DataError(f"{path}: unknown label {name!r} in keys (expected one of {', '.join(LABELS)})")
-    chosen = _choose(path, index)
+    chosen = selected(path, index)
     frames = [_labelled(path, number, where, atoms, keys or {}) for number, where, atoms in chosen]
     _check_complete(path, [where for _, where, _ in chosen], frames, require)
     return frames
@@ -84,17 +84,19 @@ def parse_index(text: str) -> slice | int:
     raise DataError(f'index {text!r} is not a slice (expected ":", "::10", "5:20" or a number)')
 
 
-def _choose(path: Path, index: str) -> list[tuple[int, str, Atoms]]:
+def selected(path: Path, index: str) -> list[tuple[int, str, Atoms]]:
     """(frame number, where it stands, atoms) of the selected frames."""
     existing_file(path)
-    suffix = path.suffix.lower()
+    suffix = Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
     if suffix in (".xyz", ".extxyz"):
         blocks = _select(path, extxyz.split(path), index)
         return [(block.number, block.where(), block.atoms()) for block in blocks]
     if suffix == ".db":
         rows = list(enumerate(_database(path)))
         return [(number, f"{path}: frame {number}", atoms) for number, atoms in _select(path, rows, index)]
-    raise DataError(f"{path}: unknown format {suffix!r} (expected .extxyz, .xyz, or an ASE database .db)")
+    raise DataError(
+        f"{path}: unknown format {suffix!r} (expected .extxyz, .xyz, also with .gz, or an ASE database .db)"
+    )
 
 
 def _select(path: Path, items: Sequence[Any], index: str) -> list[Any]:
@@ -128,23 +130,32 @@ def _database(path: Path) -> list[Atoms]:
 def _labelled(path: Path, number: int, where: str, atoms: Atoms, keys: Mapping[str, str]) -> LabelledFrame:
     structure = Structure.from_ase(atoms)
     check_structure(structure, where)
-    found = _labels(atoms, where, keys)
-    energy = found.get("energy", found.get("free_energy"))
-    forces = found.get("forces")
+    found = labels(atoms, where, keys)
+    return labelled(
+        path, number, structure, found, {name: f(found, structure, where) for name, f in CONVERSIONS.items()}
+    )
+
+
+def labelled(
+    path: Path, number: int, structure: Structure, found: Mapping[str, Any], values: Mapping[str, Any]
+) -> LabelledFrame:
+    """The frame of a file with its converted labels (`values`) and its other ones (`found`)."""
     return LabelledFrame(
         structure=structure,
-        energy=None if energy is None else float(_numbers(energy, (), "energy", where)),
-        forces=None if forces is None else _numbers(forces, (len(structure), 3), "forces", where),
-        stress=_stress(found, structure, where),
+        energy=values.get("energy"),
+        forces=values.get("forces"),
+        stress=values.get("stress"),
         config_type=str(found.get("config_type", "")),
         trajectory=str(found.get("trajectory", "")),
         label=f"{path.name}#{number}",
-        temperature_K=_temperature(found, where),
+        temperature_K=values.get("temperature"),
     )
 
 
 def check_structure(structure: Structure, where: str) -> None:
-    """Positions are numbers, and there is a cell wherever the structure is periodic."""
+    """Atoms are elements, positions numbers, and there is a cell wherever the structure is periodic."""
+    if (structure.numbers < 1).any() or not (structure.masses > 0).all():
+        raise DataError(f"{where}: atoms that are no element (no species given, X, or a mass of 0)")
     if not np.isfinite(structure.positions).all():
         raise DataError(f"{where}: positions that are not numbers (NaN or infinite)")
     if not np.isfinite(structure.cell).all():
@@ -158,8 +169,8 @@ def check_structure(structure: Structure, where: str) -> None:
         raise DataError(f"{where}: the cell has no volume: its vectors lie in a plane")
 
 
-def _labels(atoms: Atoms, where: str, keys: Mapping[str, str]) -> dict[str, Any]:
-    """Meaning -> value."""
+def labels(atoms: Atoms, where: str, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Meaning -> value as the file has it. Raises DataError where two candidates disagree."""
     values: dict[str, Any] = {**atoms.info, **atoms.arrays}
     if atoms.calc is not None:
         values.update({k: v for k, v in atoms.calc.results.items() if v is not None})
@@ -200,7 +211,19 @@ def _numbers(value: Any, shape: tuple[int, ...], name: str, where: str) -> Float
     return array
 
 
-def _temperature(found: Mapping[str, Any], where: str) -> float | None:
+def _energy(found: Mapping[str, Any], structure: Structure, where: str) -> float | None:
+    """eV."""
+    value = found.get("energy", found.get("free_energy"))
+    return None if value is None else float(_numbers(value, (), "energy", where))
+
+
+def _forces(found: Mapping[str, Any], structure: Structure, where: str) -> FloatArray | None:
+    """(n_atoms, 3) eV/A."""
+    value = found.get("forces")
+    return None if value is None else _numbers(value, (len(structure), 3), "forces", where)
+
+
+def _temperature(found: Mapping[str, Any], structure: Structure, where: str) -> float | None:
     """K."""
     if "temperature" not in found:
         return None
@@ -231,6 +254,15 @@ def _stress(found: Mapping[str, Any], structure: Structure, where: str) -> Float
         raise DataError(f"{where}: {name} is not symmetric: are its components in the expected order?")
     symmetric: FloatArray = 0.5 * (tensor + tensor.T)
     return symmetric if name == "stress" else -symmetric / structure.volume
+
+
+CONVERSIONS: Mapping[str, Callable[[Mapping[str, Any], Structure, str], Any]] = {
+    "energy": _energy,
+    "forces": _forces,
+    "stress": _stress,
+    "temperature": _temperature,
+}
+"""Label -> what makes it of the values that `labels` has found; None where there is none, else DataError."""
 
 
 def _check_complete(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,9 +55,12 @@ def existing_file(path: Path) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises DataError."""
+    """The text of a UTF-8 file, of one compressed with gzip where its name says so. Raises DataError."""
     try:
-        return existing_file(path).read_text(encoding="utf-8")
+        content = existing_file(path).read_bytes()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not readable as a gzip file, was it cut off? ({error})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
     except OSError as error:

@@ -1,53 +1,44 @@
-"""Reference data: a manifest that says what each file is, where it comes from, and its sha256.
+"""Reference data by name: where each file is, whether it is the one that is meant, and what it holds.
 
-    python -m mlipbench.data.references FOLDER      # note sha256 and n_frames of the files there
-
-A user's own manifest has the same format and is named in the suite file (`references: manifest.yaml`).
+A user's own manifest has the same format as reference_data/manifest.yaml and is named in the suite file
+(`references: manifest.yaml`); docs/references.md describes the formats.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.representer import RoundTripRepresenter
+from typing import Any
 
 from mlipbench.core.errors import DataError
+from mlipbench.core.reference import Curve, PhononReference, Scalar
 from mlipbench.core.structure import LabelledFrame
-from mlipbench.data import extxyz
+from mlipbench.core.units import same_unit
+from mlipbench.data import extxyz, public
+from mlipbench.data.curves import read_curve
 from mlipbench.data.frames import read_frames
-from mlipbench.data.parsing import existing_file, read_text
+from mlipbench.data.manifest_file import (
+    MANIFEST,
+    UPDATE,
+    Reference,
+    read_document,
+    read_entries,
+    write_document,
+)
+from mlipbench.data.parsing import existing_file
+from mlipbench.data.phonon_reference import read_phonons
+from mlipbench.data.scalars import choose, read_scalars
 
-MANIFEST = "manifest.yaml"
-UPDATE = "python -m mlipbench.data.references"
 
+@dataclass(frozen=True)
+class VerifiedFile:
+    """A data file whose content is the one that is meant."""
 
-class Reference(BaseModel):
-    """One entry of a manifest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    title: str = Field(min_length=1)
-    kind: Literal["frames", "curve", "scalar", "phonons"]
-    file: str = Field(min_length=1, description="relative to the manifest")
-    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$", description=f"null: not yet noted ({UPDATE})")
-    n_frames: int | None = Field(default=None, ge=1)
-    units: dict[str, str] = Field(description="quantity -> unit: {energy: eV, forces: eV/A}")
-    level_of_theory: str
-    licence: str
-    source: str = Field(description="citation, or who computed it")
-    script: str | None = Field(default=None, description="what made it, relative to the manifest")
-    verified: bool = Field(description="an unverified reference is drawn but never gates")
+    path: Path
+    sha256: str
+    verified: bool  # whether what it holds may gate
 
 
 @dataclass(frozen=True)
@@ -61,8 +52,7 @@ class Manifest:
     def load(cls, path: Path) -> Manifest:
         """Read `path`, a manifest or the folder that holds manifest.yaml. Raises DataError."""
         path = path / MANIFEST if path.is_dir() else path
-        document = _read(path)
-        entries = _validate(path, document)
+        entries = read_entries(path)
         return cls(entries, dict.fromkeys(entries, path.parent.absolute()))
 
     def joined(self, other: Manifest) -> Manifest:
@@ -85,34 +75,88 @@ class Manifest:
         return self.entries[name]
 
     def path(self, name: str) -> Path:
-        """The data file of a reference."""
-        return self.folders[name] / self.entry(name).file
+        """The data file of a reference. Raises DataError where it is public and has not been fetched."""
+        entry = self.entry(name)
+        if entry.public is not None:
+            return public.located(name, entry.file)
+        return self.folders[name] / entry.file
 
-    def verify(self, name: str) -> Path:
+    def verify(self, name: str) -> VerifiedFile:
         """The data file, if its content is what the manifest says. Raises DataError."""
         entry = self.entry(name)
         path = existing_file(self.path(name))
+        got = sha256(path)
+        if got == entry.sha256:
+            return VerifiedFile(path, got, entry.verified)
+        note = public.read_note(path) if entry.public is not None else None
+        if note is not None and note.sha256 == got:
+            return VerifiedFile(path, got, entry.verified and note.verified)
+        if entry.public is not None:
+            raise DataError(
+                f"{path}: not the file of the public reference {name!r} (sha256 expected {entry.sha256}, "
+                f"got {got}): remove it and run `mlipbench references fetch {name}`"
+            )
         if entry.sha256 is None:
             raise DataError(
-                f"{path}: reference {name!r} has no sha256 yet: run {UPDATE} {self.folders[name]}"
+                f"{path}: reference {name!r} has no sha256 yet: run `{UPDATE} {self.folders[name]}`"
             )
-        got = sha256(path)
-        if got != entry.sha256:
-            raise DataError(
-                f"{path}: the file of reference {name!r} is not the one of the manifest "
-                f"(sha256 expected {entry.sha256}, got {got}); restore the file, or if the change is meant, "
-                f"run {UPDATE} {self.folders[name]}"
-            )
-        return path
+        raise DataError(
+            f"{path}: the file of reference {name!r} is not the one of the manifest "
+            f"(sha256 expected {entry.sha256}, got {got}); restore the file, or if the change is meant, "
+            f"run `{UPDATE} {self.folders[name]}`"
+        )
 
     def frames(
         self, name: str, index: str = ":", keys: Mapping[str, str] | None = None
     ) -> list[LabelledFrame]:
         """The labelled frames of a reference, file verified. Raises DataError."""
+        return read_frames(self._file(name, "frames"), index, keys)
+
+    def curve(self, name: str) -> Curve:
+        """The curve of a reference, file verified, its header as the manifest says. Raises DataError."""
+        path = self._file(name, "curve")
+        curve = read_curve(path)
+        units = {curve.abscissa_name: curve.abscissa_unit, curve.value_name: curve.value_unit}
+        self._agrees(name, path, units, {curve.level_of_theory})
+        return curve
+
+    def scalars(self, name: str) -> dict[str, Scalar]:
+        """The numbers of a reference, file verified, as the manifest says. Raises DataError."""
+        path = self._file(name, "scalar")
+        found = read_scalars(path)
+        units = {scalar.name: scalar.unit for scalar in found.values()}
+        self._agrees(name, path, units, {scalar.level_of_theory for scalar in found.values()})
+        return found
+
+    def scalar(self, name: str, quantity: str | None = None) -> Scalar:
+        """One number of a reference: the named one, or the only one. Raises DataError."""
+        return choose(self.path(name), self.scalars(name), quantity)
+
+    def phonons(self, name: str) -> PhononReference:
+        """The force constants of a reference, file verified. Raises DataError."""
+        return read_phonons(self._file(name, "phonons"))
+
+    def _file(self, name: str, kind: str) -> Path:
         entry = self.entry(name)
-        if entry.kind != "frames":
-            raise DataError(f"reference {name!r} holds {entry.kind}, frames are expected")
-        return read_frames(self.verify(name), index, keys)
+        if entry.kind != kind:
+            raise DataError(f"reference {name!r} holds {entry.kind} (expected {kind})")
+        return self.verify(name).path
+
+    def _agrees(self, name: str, path: Path, units: dict[str, str], levels: set[str]) -> None:
+        """Manifest and file say the same."""
+        entry = self.entry(name)
+        if entry.units.keys() != units.keys() or any(
+            not same_unit(unit, units[quantity]) for quantity, unit in entry.units.items()
+        ):
+            raise DataError(
+                f"{path}: the units differ from the manifest's (expected {entry.units}, got {units})"
+            )
+        if levels != {entry.level_of_theory}:
+            got = ", ".join(sorted(levels))
+            raise DataError(
+                f"{path}: the level of theory differs from the manifest's "
+                f"(expected {entry.level_of_theory!r}, got {got!r})"
+            )
 
 
 def sha256(path: Path) -> str:
@@ -121,109 +165,40 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _read(path: Path) -> CommentedMap:
-    """The mapping under `references`, with positions and comments."""
-    text = read_text(path)
-    try:
-        document = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:1:1"
-        raise DataError(f"{place}: YAML syntax: {' '.join(str(error.problem).split())}") from error
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}:1:1: YAML syntax: {str(error).splitlines()[0][:200]}") from error
-    entries = document.get("references") if isinstance(document, CommentedMap) else None
-    if not isinstance(document, CommentedMap) or not isinstance(entries, CommentedMap) or len(document) != 1:
-        raise DataError(
-            f"{path}:1:1: not a manifest (expected one mapping `references:` of names and entries)"
-        )
-    return document
-
-
-def _validate(path: Path, document: CommentedMap) -> dict[str, Reference]:
-    problems: list[str] = []
-    entries: dict[str, Reference] = {}
-    raw = document["references"]
-    for name, fields in raw.items():
-        try:
-            entries[str(name)] = Reference.model_validate_json(json.dumps(fields, default=str), strict=True)
-        except ValidationError as error:
-            problems += [_problem(path, raw, name, item) for item in error.errors(include_url=False)]
-        except (TypeError, ValueError) as error:
-            line, col = _place(raw, name)
-            problems.append(f"{path}:{line}:{col}: {name}: not a mapping of names and values: {error}")
-    if problems:
-        raise DataError("\n".join(problems))
-    return entries
-
-
-def _problem(path: Path, raw: CommentedMap, name: Any, error: Any) -> str:
-    """`file:line:col: name.field: what`."""
-    line, col = _place(raw, name)
-    loc = [str(part) for part in error["loc"]]
-    if loc and isinstance(raw[name], CommentedMap) and loc[0] in raw[name]:
-        line, col = _place(raw[name], loc[0])
-    return f"{path}:{line}:{col}: {'.'.join([str(name), *loc])}: {error['msg']}"
-
-
-def _place(mapping: CommentedMap, key: Any) -> tuple[int, int]:
-    """Line and column of a key, from 1; of the mapping where the key was merged into it."""
-    line, col = (mapping.lc.data or {}).get(key, (mapping.lc.line, mapping.lc.col))[:2]
-    return line + 1, col + 1
-
-
-class _Representer(RoundTripRepresenter):
-    """Writes null as null, where ruamel would leave the place empty."""
-
-    def represent_none(self, data: Any) -> Any:
-        return self.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-_Representer.add_representer(type(None), _Representer.represent_none)
-
-
 def update_manifest(folder: Path) -> list[str]:
-    """Note sha256 and n_frames of every file that is there; comments stay. Says what changed."""
+    """Note sha256, counts and (of public sets) facts of every file that is there; comments stay.
+
+    Says what changed. Raises DataError.
+    """
     path = folder / MANIFEST if folder.is_dir() else folder
-    document = _read(path)
-    _validate(path, document)
+    document, entries = read_document(path), read_entries(path)
     changes = []
-    for name, fields in document["references"].items():
-        data = path.parent / str(fields["file"])
-        if not data.is_file():
-            changes.append(f"{name}: {data} is missing, entry left as it is")
+    for name, entry in entries.items():
+        data = public.find(entry.file) if entry.public else path.parent / entry.file
+        if data is None or not data.is_file():
+            changes.append(f"{name}: {data or entry.file} is missing, entry left as it is")
             continue
-        facts: dict[str, Any] = {"sha256": sha256(data)}
-        if fields["kind"] == "frames":
-            facts["n_frames"] = len(extxyz.split(data)) if data.suffix != ".db" else len(read_frames(data))
-        for key, value in facts.items():
+        fields = document["references"][name]
+        for key, value in _notes(entry, data).items():
             if fields.get(key) != value:
                 changes.append(f"{name}: {key} {fields.get(key)} -> {value}")
                 fields[key] = value
-    writer = YAML(typ="rt")
-    writer.width = 120
-    writer.indent(mapping=2, sequence=4, offset=2)
-    writer.Representer = _Representer
-    target = path.with_suffix(".tmp")
-    with target.open("w", encoding="utf-8") as handle:
-        writer.dump(document, handle)
-    os.replace(target, path)
+        if entry.public is not None:
+            facts = public.facts_of(read_frames(data)).model_dump(mode="json", exclude_none=True)
+            if dict(fields["public"]["facts"]) != facts:
+                changes.append(f"{name}: facts -> {facts}")
+                fields["public"]["facts"] = facts
+    if any(not change.endswith("as it is") for change in changes):
+        write_document(path, document)
     return changes
 
 
-def main(arguments: list[str]) -> int:
-    """Update the manifest of a folder."""
-    if len(arguments) != 1:
-        print(f"usage: {UPDATE} FOLDER", file=sys.stderr)
-        return 2
-    try:
-        changes = update_manifest(Path(arguments[0]))
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print("\n".join(changes) or "nothing to change")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _notes(entry: Reference, data: Path) -> dict[str, Any]:
+    notes: dict[str, Any] = {"sha256": sha256(data)}
+    if entry.kind == "frames":
+        notes["n_frames"] = len(extxyz.split(data)) if data.suffix != ".db" else len(read_frames(data))
+    elif entry.kind == "curve":
+        notes["n_points"] = len(read_curve(data))
+    elif entry.kind == "scalar":
+        notes["n_points"] = len(read_scalars(data))
+    return notes

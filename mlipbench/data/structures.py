@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from math import sqrt
 from pathlib import Path
 
@@ -58,10 +59,20 @@ def resolve_structure(ref: StructureRef, folder: Path, references: Manifest) -> 
 def resolve_frames(ref: FramesRef, folder: Path, references: Manifest) -> list[LabelledFrame]:
     """The labelled frames a reference means. Raises DataError."""
     if ref.reference is not None:
-        return references.frames(ref.reference, ref.index, ref.keys)
-    if ref.file is not None:
-        return read_frames(folder / Path(ref.file).expanduser(), ref.index, ref.keys)
-    raise DataError("frames need one of file, reference")
+        frames = references.frames(ref.reference, ref.index, ref.keys)
+    elif ref.file is not None:
+        frames = read_frames(folder / Path(ref.file).expanduser(), ref.index, ref.keys)
+    else:
+        raise DataError("frames need one of file, reference")
+    for pattern in ref.config_types:
+        if not any(fnmatchcase(frame.config_type, pattern) for frame in frames):
+            there = ", ".join(sorted({frame.config_type or "none" for frame in frames}))
+            raise DataError(
+                f"{ref.reference or ref.file}: no frame has config_type {pattern!r} "
+                f"(config types there: {there})"
+            )
+    kinds = ref.config_types or ("*",)
+    return [f for f in frames if any(fnmatchcase(f.config_type, pattern) for pattern in kinds)]
 
 
 def _crystal(crystal: str, symbol: str | None, lattice_A: float | None) -> Atoms:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from math import sqrt
 
+from mlipbench.core import literature
 from mlipbench.core.units import BOLTZMANN
 from mlipbench.potentials.harmonic import HarmonicSolid
 from mlipbench.potentials.ionic import BornMayerCoulomb
@@ -35,7 +36,9 @@ def stillinger_weber_silicon(
 ) -> StillingerWeber:
     """Silicon of Stillinger and Weber (1985): diamond, a = 5.431 A, -4.3366 eV/atom."""
     parameters = StillingerWeberParameters(epsilon=epsilon_eV, sigma=sigma_A, lambda_=lambda_)
-    return StillingerWeber("Stillinger-Weber silicon", parameters, element=14)
+    potential = StillingerWeber("Stillinger-Weber silicon", parameters, element=14)
+    potential.citations = (literature.STILLINGER_WEBER,)
+    return potential
 
 
 def lennard_jones_argon(
@@ -45,7 +48,10 @@ def lennard_jones_argon(
     cutoff_A: float = 8.5,
 ) -> LennardJones:
     """Argon of Rahman, Phys. Rev. 136, A405 (1964): epsilon/k = 120 K, sigma = 3.4 A."""
-    return LennardJones("Lennard-Jones argon", epsilon_eV, sigma_A, switch_from_A, cutoff_A, frozenset({18}))
+    argon = frozenset({18})
+    potential = LennardJones("Lennard-Jones argon", epsilon_eV, sigma_A, switch_from_A, cutoff_A, argon)
+    potential.citations = (literature.LENNARD_JONES_ARGON,)
+    return potential
 
 
 def morse_copper(
@@ -56,7 +62,10 @@ def morse_copper(
     cutoff_A: float = 8.5,
 ) -> Morse:
     """Copper of Girifalco and Weizer, Phys. Rev. 114, 687 (1959), fitted to the fcc crystal."""
-    return Morse("Morse copper", depth_eV, alpha_per_A, r0_A, switch_from_A, cutoff_A, frozenset({29}))
+    copper = frozenset({29})
+    potential = Morse("Morse copper", depth_eV, alpha_per_A, r0_A, switch_from_A, cutoff_A, copper)
+    potential.citations = (literature.MORSE_COPPER,)
+    return potential
 
 
 def born_mayer_nacl(

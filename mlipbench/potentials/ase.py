@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 
+from mlipbench.core import literature
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.potential import (
     PROPERTIES,
@@ -145,9 +146,11 @@ def emt(**kwargs: Any) -> AsePotential:
 
     build: Any = EMT
     metals = ("Al", "Cu", "Ag", "Au", "Ni", "Pd", "Pt")
-    return AsePotential(
+    potential = AsePotential(
         build(**kwargs), _of_ase("EMT", EMT, kwargs), [atomic_numbers[symbol] for symbol in metals]
     )
+    potential.citations = (literature.EMT,)
+    return potential
 
 
 def tersoff_silicon() -> AsePotential:
@@ -159,9 +162,11 @@ def tersoff_silicon() -> AsePotential:
         lambda2=1.7322, B=471.18, R=2.85, D=0.15, lambda1=2.4799, A=1830.8,
     )  # fmt: skip
     parameters = {("Si", "Si", "Si"): silicon}
-    return AsePotential(
+    potential = AsePotential(
         Tersoff(parameters), _of_ase("Tersoff silicon", Tersoff, vars(silicon)), elements=[14]
     )
+    potential.citations = (literature.TERSOFF_SILICON,)
+    return potential
 
 
 def _of_ase(name: str, cls: type, parameters: dict[str, Any]) -> Identity:

@@ -9,7 +9,7 @@ so that no quantity is zero by symmetry.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from mlipbench.core.measurement import Measurement
 from mlipbench.core.potential import Evaluation, Potential
 from mlipbench.core.structure import FloatArray, Structure
 from mlipbench.potentials.derivatives import (
+    N_DIRECTIONS,
     SOFTEST_FORCE,
     SOFTEST_STRESS,
     Finding,
@@ -102,8 +103,8 @@ def check(potential: Potential, structures: Sequence[Structure], seed: int) -> l
         raise PotentialError("the contract check needs at least one structure, got none")
     rng = np.random.default_rng(seed)
     findings: list[dict[str, Finding]] = []
-    for structure in structures[:MOST_STRUCTURES]:
-        findings.append(_check_one(potential, _enlarged(structure), rng))
+    for structure in probes(structures):
+        findings.append(_check_one(potential, structure, rng))
         if findings[-1]["non_finite"].value:
             break  # nothing else can be said about answers that are not numbers
     units = {criterion.name: criterion.unit for criterion in CRITERIA}
@@ -124,6 +125,22 @@ def check(potential: Potential, structures: Sequence[Structure], seed: int) -> l
                 )
             )
     return measurements
+
+
+def probes(structures: Sequence[Structure]) -> list[Structure]:
+    """Those that `check` asks about."""
+    return [_enlarged(structure) for structure in structures[:MOST_STRUCTURES]]
+
+
+def n_evaluations(structure: Structure, offered: Collection[str]) -> int:
+    """How often `check` asks about one of the `probes`: three alone, one again, as a list, as replicas; each
+    derivative takes four energies."""
+    count = 3 + 1 + 3
+    if "forces" in offered:
+        count += 3 + 4 * N_DIRECTIONS
+    if "stress" in offered and structure.pbc.all():
+        count += 1 + 4 * 6
+    return count
 
 
 def fingerprint(potential: Potential, structures: Sequence[Structure]) -> str:

@@ -26,9 +26,7 @@ from mlipbench.report import hexagons
 from mlipbench.report.legend import LegendKey, legend_key
 from mlipbench.report.numbers import pretty_text, superscript
 from mlipbench.report.palette import STAND_IN, Style, styles
-
-MOST_POINTS = 1500  # more single points than this are drawn as shading
-COLUMNS = 450  # a longer line is drawn by its lowest and highest point in each of so many columns
+from mlipbench.report.quality import STEPS, Quality
 
 _INK, _GRID = STAND_IN["fig-ink"], STAND_IN["fig-grid"]
 _SETTINGS: dict[Any, Any] = {
@@ -53,7 +51,7 @@ class DrawnPanel:
     keys: list[LegendKey]
 
 
-def draw(figure: Figure, prefix: str) -> list[DrawnPanel]:
+def draw(figure: Figure, prefix: str, quality: Quality = STEPS[0]) -> list[DrawnPanel]:
     """Draw all panels. `prefix` starts every id inside the drawings and must be unique on the page."""
     square = any(s.kind == "diagonal" for panel in figure.panels for s in panel.series)
     size = (4.3, 3.9) if square else (4.9, 3.2)
@@ -61,7 +59,7 @@ def draw(figure: Figure, prefix: str) -> list[DrawnPanel]:
     settings = {k: v for k, v in settings.items() if not k.startswith("backend")}
     with matplotlib.rc_context({**settings, **_SETTINGS, "svg.hashsalt": prefix}):
         return [
-            _draw_panel(panel, f"{prefix}-p{index}", size, _description(figure, index))
+            _draw_panel(panel, f"{prefix}-p{index}", size, _description(figure, index), quality)
             for index, panel in enumerate(figure.panels)
         ]
 
@@ -76,7 +74,9 @@ def _description(figure: Figure, index: int) -> tuple[str, str]:
     return title, f"Panel {index + 1} of {len(figure.panels)} of the figure described before."
 
 
-def _draw_panel(panel: Panel, prefix: str, size: tuple[float, float], words: tuple[str, str]) -> DrawnPanel:
+def _draw_panel(
+    panel: Panel, prefix: str, size: tuple[float, float], words: tuple[str, str], quality: Quality
+) -> DrawnPanel:
     canvas = Canvas(figsize=size)
     FigureCanvasSVG(canvas)
     axes = canvas.subplots()
@@ -91,9 +91,9 @@ def _draw_panel(panel: Panel, prefix: str, size: tuple[float, float], words: tup
     _set_scales(axes, panel, shown)
     keys = []
     for original, series, style in zip(panel.series, shown, looks, strict=True):
-        remark = _draw_series(axes, series, style)
+        shading = _draw_series(axes, series, style, quality)
         if original.label:
-            keys.append(legend_key(original, style, remark))
+            keys.append(legend_key(original, style, shading))
     _finish(axes, panel)
     buffer = io.StringIO()
     canvas.savefig(
@@ -151,23 +151,24 @@ def _power_of_ten(value: float, _position: Any) -> str:
     return f"10{superscript(exponent)}"
 
 
-def _draw_series(axes: Axes, shown: _Shown, style: Style) -> str:
-    """Draw one series; what is returned belongs to its key in the legend."""
+def _draw_series(axes: Axes, shown: _Shown, style: Style, quality: Quality) -> str:
+    """Draw one series; returns what its shading means, "" where it has none."""
     kind, x, y = shown.series.kind, shown.x, shown.y
     look: dict[str, Any] = {"color": style.stand_in, "lw": style.width}
     if style.dash:
         look["dashes"] = style.dash
     if kind == "diagonal" or not (np.isfinite(y).any() or np.isfinite(shown.y2).any()):
         return ""  # the diagonal needs the limits of all others: drawn last
-    if kind == "density" or (kind == "points" and len(x) > MOST_POINTS):
-        return _draw_density(axes, x, y, style)
+    if kind == "density" or (kind == "points" and len(x) > quality.points):
+        return _draw_density(axes, x, y, style, quality.cells)
     if kind == "line":
-        keep = _columns(x, y)
+        keep = _columns(y, quality.columns)
         if len(keep) < len(x):
             look["lw"] = 0.8  # a dense line is a band, whose edge should be fine
         axes.plot(x[keep], y[keep], zorder=3 if shown.series.role == "fit" else 2, **look)
         if len(shown.yerr):
-            axes.fill_between(x, y - shown.yerr, y + shown.yerr, color=style.stand_in, alpha=0.2, lw=0)
+            low, high = (y - shown.yerr)[keep], (y + shown.yerr)[keep]
+            axes.fill_between(x[keep], low, high, color=style.stand_in, alpha=0.2, lw=0)
     elif kind == "points":
         axes.errorbar(
             x, y, yerr=shown.yerr if len(shown.yerr) else None, fmt=style.marker, ms=4, zorder=3,
@@ -189,7 +190,7 @@ def _draw_series(axes: Axes, shown: _Shown, style: Style) -> str:
     return ""
 
 
-def _draw_density(axes: Axes, x: FloatArray, y: FloatArray, style: Style) -> str:
+def _draw_density(axes: Axes, x: FloatArray, y: FloatArray, style: Style, cells: int) -> str:
     """Shade a cloud of points; returns what the shading means."""
     to_axes = axes.transScale.transform
     points = np.asarray(to_axes(np.stack([x, y], axis=1)))
@@ -198,7 +199,7 @@ def _draw_density(axes: Axes, x: FloatArray, y: FloatArray, style: Style) -> str
         return ""
     low, high = points.min(axis=0), points.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
-    shading = hexagons.shade((points - low) / span)
+    shading = hexagons.shade((points - low) / span, cells)
     from_axes = axes.transScale.inverted().transform
     for step in shading.shades:
         corners = np.asarray(from_axes((step.corners * span + low).reshape(-1, 2))).reshape(-1, 6, 2)
@@ -208,7 +209,7 @@ def _draw_density(axes: Axes, x: FloatArray, y: FloatArray, style: Style) -> str
     # The patches do not move the limits of the axes; two invisible points do.
     axes.update_datalim(np.asarray(from_axes(np.stack([low, high]))))
     axes.autoscale_view()
-    return f"shading: 1 to {shading.fullest} points a cell, logarithmic; {len(points)} points"
+    return f"shading: 1 to {shading.fullest} points a cell, logarithmic"
 
 
 def _closed(corners: FloatArray) -> Outline:
@@ -219,12 +220,12 @@ def _closed(corners: FloatArray) -> Outline:
     return Outline(vertices, codes)
 
 
-def _columns(x: FloatArray, y: FloatArray) -> NDArray[np.int64]:
-    """Indices of a line's lowest and highest point in each of `COLUMNS` stretches, and its gaps."""
-    if len(y) <= 4 * COLUMNS:
+def _columns(y: FloatArray, columns: int) -> NDArray[np.int64]:
+    """Indices of a line's lowest and highest point in each of `columns` stretches, and its gaps."""
+    if len(y) <= 4 * columns:
         return np.arange(len(y))
     keep = [0, len(y) - 1]
-    for stretch in np.array_split(np.arange(len(y)), COLUMNS):
+    for stretch in np.array_split(np.arange(len(y)), columns):
         known = stretch[np.isfinite(y[stretch])]
         if len(known):
             keep += [known[np.argmin(y[known])], known[np.argmax(y[known])]]

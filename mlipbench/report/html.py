@@ -2,69 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup, escape
 
-from mlipbench.core.figure import Figure, StructurePicture, Table
+from mlipbench.core.citation import marks, replace_marks
 from mlipbench.report import words
-from mlipbench.report.figures import DrawnPanel, draw
-from mlipbench.report.models import RunView, SuiteView
-from mlipbench.report.numbers import plain_number, pretty_text
-from mlipbench.report.structure import draw_structure
-from mlipbench.report.tabular import data_uri, figure_csv, structure_csv
+from mlipbench.report.bibliography import Bibliography, plain
+from mlipbench.report.drawings import Section, sections
+from mlipbench.report.models import RunView
+from mlipbench.report.quality import LARGEST, STEPS, Quality
 from mlipbench.report.view import CONTRACT
 
-# Rows of figure data that one report carries, shared by its figures: keeps the file below 5 MB.
-_ROWS_A_REPORT, _ROWS_A_FIGURE = 30000, (200, 4000)
-
-
-@dataclass(frozen=True)
-class _Drawing:
-    """A numbered figure or picture, ready to be placed."""
-
-    number: int
-    anchor: str
-    kind: str  # "chart" or "atoms"
-    panels: list[DrawnPanel]
-    caption: str
-    remarks: list[str]
-    data: str
-    file_name: str
-    thinned: str
-
-
-@dataclass(frozen=True)
-class _Cell:
-    text: str
-    numeric: bool
-
-
-@dataclass(frozen=True)
-class _Column:
-    name: str
-    numeric: bool
-
-
-@dataclass(frozen=True)
-class _PrintedTable:
-    caption: str
-    columns: list[_Column]
-    rows: list[list[_Cell]]
-
-
-@dataclass(frozen=True)
-class _Section:
-    """A suite with what was drawn for it."""
-
-    view: SuiteView
-    drawings: list[_Drawing]
-    tables: list[_PrintedTable]
+_NUMBER = r"[−\d][\d.]*(?: ± [\d.]+)?\)?(?: × 10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?"
+_UNIT = r"(?:meV|eV|K|ps|fs|Å|GPa|bar|THz|MB|%)(?:[³²]|/[A-Za-zÅ]+[³²]?)*"
+_QUANTITY = re.compile(rf"(?:(?:&lt;|&gt;)[  ])?(?<![\w.])\(?{_NUMBER}[  ]{_UNIT}(?![A-Za-z])")
+_GLOSSARY = ((re.compile(r"95 % bound|\bbound\b"), "bound"), (re.compile(r"\bgrade\b"), "grade"))
 
 
 def render(run: RunView) -> str:
-    """The report's HTML."""
+    """The report's HTML, drawn as finely as 5 MB allow."""
+    environment = _environment(run.bibliography)
+    page = ""
+    for quality in STEPS:
+        without = [replace(suite, figures=[]) for suite in run.suites]
+        words_only = _page(environment, run, sections(without, quality, 0) or [], quality)
+        found = sections(run.suites, quality, LARGEST - len(words_only.encode()))
+        if found is not None:
+            page = _page(environment, run, found, quality)
+            if len(page.encode()) <= LARGEST:
+                break
+    return page
+
+
+def _page(environment: Environment, run: RunView, found: list[Section], quality: Quality) -> str:
+    return environment.get_template("report.html").render(
+        run=run,
+        sections=found,
+        quality=quality,
+        contract=CONTRACT,
+        use_line=_use_line(run),
+        plan=_cut(run.plan, quality.text),
+        badges=list(words.BADGES.values()),
+        terms=words.TERMS,
+        plain_work=plain,
+        text_uri=_text_uri,
+    )
+
+
+def _environment(bibliography: Bibliography) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(["html"]),
@@ -73,15 +63,36 @@ def render(run: RunView) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    template = environment.get_template("report.html")
-    return template.render(
-        run=run,
-        sections=_sections(run),
-        contract=CONTRACT,
-        use_line=_use_line(run),
-        badges=[badge for badge in words.BADGES.values() if badge is not words.INFORMATION],
-        terms=words.TERMS,
-    )
+    environment.filters["prose"] = lambda text: _prose(text, bibliography.numbers)
+    environment.filters["reason"] = _reason
+    return environment
+
+
+def _prose(text: str, numbers: dict[str, int]) -> Markup:
+    """A sentence in print: quantities that do not break, `code`, citations as links."""
+    html = str(escape(text))
+    for mark in dict.fromkeys(re.findall(r"\[@[^\]]+\]", html)):
+        links = [f'<a href="#work-{key}">{numbers[key]}</a>' for key in marks(mark) if key in numbers]
+        html = html.replace(mark, f"[{', '.join(links)}]" if links else replace_marks(mark, numbers))
+    html = re.sub(r"`([^`<>]+)`", r"<code>\1</code>", html)
+    return Markup(_QUANTITY.sub(r'<span class="q">\g<0></span>', html))
+
+
+def _reason(text: str) -> Markup:
+    """A verdict's reason, its terms linked to the glossary."""
+    html = str(_prose(text, {}))
+    for pattern, anchor in _GLOSSARY:
+        html = pattern.sub(rf'<a class="term" href="#term-{anchor}">\g<0></a>', html, count=1)
+    return Markup(html)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "\n[the rest is in plan.lock.yaml]"
+
+
+def _text_uri(text: str) -> str:
+    """A text that a link can download without a server."""
+    return "data:text/plain;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 
 
 def _use_line(run: RunView) -> str:
@@ -90,59 +101,3 @@ def _use_line(run: RunView) -> str:
     if use.pressure_bar is not None:
         parts.append(f"{use.pressure_bar:g} bar")
     return "; ".join(part for part in parts if part)
-
-
-def _sections(run: RunView) -> list[_Section]:
-    """Suites with their figures drawn and numbered through the report."""
-    total = sum(len(s.figures) for s in run.suites)
-    low, high = _ROWS_A_FIGURE
-    rows = min(max(_ROWS_A_REPORT // max(total, 1), low), high)
-    sections, number = [], 0
-    for suite in run.suites:
-        drawings = []
-        for figure in suite.figures:
-            number += 1
-            drawings.append(_drawing(figure, suite, number, rows))
-        sections.append(_Section(suite, drawings, [_table(t) for t in suite.tables]))
-    return sections
-
-
-def _drawing(figure: Figure | StructurePicture, suite: SuiteView, number: int, rows: int) -> _Drawing:
-    anchor = f"figure-{number}"
-    thinned = ""
-    if isinstance(figure, Figure):
-        kind, panels, remarks = "chart", draw(figure, anchor), []
-        data = figure_csv(figure, rows)
-        thinned = "thinned" if data.startswith("#") else ""
-    else:
-        picture = draw_structure(figure, anchor)
-        kind, panels, remarks = "atoms", [DrawnPanel(picture.svg, [])], picture.remarks
-        data = structure_csv(figure)
-    return _Drawing(
-        number=number,
-        anchor=anchor,
-        kind=kind,
-        panels=panels,
-        caption=pretty_text(figure.caption),
-        remarks=remarks,
-        data=data_uri(data),
-        file_name=f"{suite.key}-{figure.id}.csv",
-        thinned=thinned,
-    )
-
-
-def _table(table: Table) -> _PrintedTable:
-    rows = [[_cell(value) for value in row] for row in table.rows]
-    columns = [
-        _Column(pretty_text(name), index > 0 and bool(rows) and all(row[index].numeric for row in rows))
-        for index, name in enumerate(table.columns)
-    ]
-    return _PrintedTable(pretty_text(table.caption), columns, rows)
-
-
-def _cell(value: str | float | int | None) -> _Cell:
-    if value is None:
-        return _Cell("–", True)
-    if isinstance(value, str):
-        return _Cell(pretty_text(value), False)
-    return _Cell(plain_number(float(value)), True)

@@ -28,18 +28,19 @@ _MARKERS = {
 }
 
 
-def legend_key(series: Series, style: Style, remark: str) -> LegendKey:
-    """The key of one series in the look it was drawn with."""
+def legend_key(series: Series, style: Style, shading: str) -> LegendKey:
+    """The key of one series in the look it was drawn with; `shading` says what the shades mean."""
+    number = f"{len(series.y)} points" if shading and not series.thinned else series.thinned
     return LegendKey(
-        f'<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true">{_drawing(series, style, remark)}</svg>',
+        f'<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true">{_swatch(series, style, shading)}</svg>',
         pretty_text(series.label),
-        remark,
+        "; ".join(part for part in (shading, number) if part),
     )
 
 
-def _drawing(series: Series, style: Style, remark: str) -> str:
+def _swatch(series: Series, style: Style, shading: str) -> str:
     fill = f'style="fill: {style.css}"'
-    if series.kind == "density" or remark:
+    if series.kind == "density" or shading:
         return "".join(
             f'<rect x="{1 + 5.2 * step:.1f}" y="1.5" width="5.2" height="9" {fill} '
             f'fill-opacity="{0.16 + 0.21 * step:.2f}"/>'

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlipbench.core.figure import Figure, StructurePicture, Table
-from mlipbench.core.result import Results
+from mlipbench.core.result import Results, SuiteResult
 from mlipbench.report import words
+from mlipbench.report.bibliography import Bibliography
 from mlipbench.report.facts import Row
+from mlipbench.report.methods import Methods
+from mlipbench.report.provenance import Provenance
 from mlipbench.report.words import Badge
+
+_SETTLED = (words.PASS, words.NOT_APPLICABLE, words.WAIVED)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class SuiteView:
     """One section: a suite, or the contract check."""
 
     key: str
+    found: SuiteResult
     anchor: str
     title: str
     name: str  # "nve, version 1"
@@ -112,6 +118,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class LimitSource:
+    """Where limits come from, and which ones."""
+
+    source: str
+    criteria: list[MeasurementView]  # one of each
+
+
+@dataclass(frozen=True)
 class RunView:
     """All of a report."""
 
@@ -125,15 +139,21 @@ class RunView:
     decisive: list[Finding]
     advisory: list[Finding]
     suites: list[SuiteView]
-    provenance: list[Row]
-    timings: list[Row]
+    provenance: Provenance
+    methods: Methods
+    bibliography: Bibliography  # of the methods, and of all else that the report cites
+    sources: list[LimitSource]
     seconds: dict[str, float]  # suite key -> wall time
     plan: str
 
     @property
+    def missing(self) -> list[ItemView]:
+        """Checklist items that stand between this run and "deployable"."""
+        return [item for item in self.checklist if item.status not in _SETTLED]
+
+    @property
     def headline(self) -> str:
         """The verdict in a word; a PASS of a part of the checklist is not called more than that."""
-        settled = (words.PASS, words.NOT_APPLICABLE, words.WAIVED)
-        if self.verdict is words.PASS and any(item.status not in settled for item in self.checklist):
+        if self.verdict is words.PASS and self.missing:
             return "Pass, as far as measured"
         return self.verdict.word

@@ -80,7 +80,7 @@ def with_error(value: float | None, stderr: float | None, *, exact: bool = False
 
 
 def _rounded(value: float, decimals: int) -> str:
-    return f"{round(value, decimals):.{max(decimals, 0)}f}".replace("-", _MINUS)
+    return f"{round(value, decimals) + 0.0:.{max(decimals, 0)}f}".replace("-", _MINUS)  # no -0
 
 
 def quantity(value: float | None, stderr: float | None, unit: str, *, exact: bool = False) -> str:

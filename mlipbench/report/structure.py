@@ -19,7 +19,6 @@ from mlipbench.report import elements
 from mlipbench.report.numbers import pretty_unit
 
 WIDTH = 460.0  # user units
-MOST_ATOMS = 1500  # more than these are not drawn; marked atoms and those nearest to the viewer are
 MOST_BONDED = 600  # bonds are drawn up to this number of atoms
 _DISC = 0.5  # radius of a disc in covalent radii
 _BOND = 1.2  # a bond joins atoms closer than this times the sum of their covalent radii
@@ -53,8 +52,11 @@ class _Scene:
     height: float
 
 
-def draw_structure(picture: StructurePicture, prefix: str) -> DrawnStructure:
-    """Draw a configuration. `prefix` makes the ids of its title unique on the page."""
+def draw_structure(picture: StructurePicture, prefix: str, most_atoms: int) -> DrawnStructure:
+    """Draw a configuration. `prefix` makes the ids of its title unique on the page.
+
+    Of more than `most_atoms`, marked ones and those nearest to the viewer are drawn.
+    """
     remarks: list[str] = []
     positions = np.array(picture.positions, dtype=np.float64).reshape(-1, 3)
     cell = np.array(picture.cell, dtype=np.float64).reshape(-1, 3)
@@ -64,7 +66,7 @@ def draw_structure(picture: StructurePicture, prefix: str) -> DrawnStructure:
     positions, wrapped = _wrapped(positions, cell)
     if wrapped:
         remarks.append("atoms far outside are folded back into the cell")
-    chosen = _chosen(positions, known, picture.highlight)
+    chosen = _chosen(positions, known, picture.highlight, most_atoms)
     if len(chosen) < known.sum():
         remarks.append(f"{len(chosen)} of {int(known.sum())} atoms are drawn")
     scene = _project(picture, positions, cell, chosen)
@@ -90,14 +92,16 @@ def _wrapped(positions: FloatArray, cell: FloatArray) -> tuple[FloatArray, bool]
     return (fractional - np.floor(fractional)) @ cell, True
 
 
-def _chosen(positions: FloatArray, known: NDArray[np.bool_], highlight: list[int]) -> NDArray[np.int64]:
+def _chosen(
+    positions: FloatArray, known: NDArray[np.bool_], highlight: list[int], most: int
+) -> NDArray[np.int64]:
     indices = np.flatnonzero(known)
-    if len(indices) <= MOST_ATOMS:
+    if len(indices) <= most:
         return indices
     marked = sorted({i for i in highlight if 0 <= i < len(known) and known[i]})
     others = np.setdiff1d(indices, marked)
     nearest = others[np.argsort(-(positions[others] @ _view())[:, 2], kind="stable")]
-    return np.array(sorted([*marked, *nearest[: MOST_ATOMS - len(marked)].tolist()]), dtype=np.int64)
+    return np.array(sorted([*marked, *nearest[: max(most - len(marked), 0)].tolist()]), dtype=np.int64)
 
 
 def _view() -> FloatArray:

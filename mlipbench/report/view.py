@@ -15,24 +15,38 @@ from pydantic import BaseModel, ValidationError
 
 from mlipbench.core.criterion import Verdict
 from mlipbench.core.errors import StoreError
-from mlipbench.core.result import ChecklistEntry, JudgedMeasurement, Results, SuiteResult
+from mlipbench.core.result import ChecklistEntry, JudgedMeasurement, Results, SuiteResult, SuiteSummary
 from mlipbench.report import numbers, words
-from mlipbench.report.facts import limit_change, notices, rows_of, timing_rows, use_rows
-from mlipbench.report.models import Finding, ItemView, MeasurementView, RunView, SuiteView, WaiverView
+from mlipbench.report.facts import limit_change, notices, rows_of, use_rows
+from mlipbench.report.methods import methods
+from mlipbench.report.models import (
+    Finding,
+    ItemView,
+    LimitSource,
+    MeasurementView,
+    RunView,
+    SuiteView,
+    WaiverView,
+)
+from mlipbench.report.provenance import provenance
 from mlipbench.report.words import BADGES, Badge
 from mlipbench.store import layout
+from mlipbench.store.runs import RunFolder
 
 CONTRACT = "contract"  # key of the result that holds the checks of the potential itself
 
 
 def load_run(folder: Path) -> RunView:
     """Read a run folder. Raises StoreError where results.json is missing or damaged."""
-    results = _model(Results, folder / layout.RESULTS)
+    results = RunFolder(folder).results()
     anchors = _Anchors()
     suites = [_suite(folder, results, key, anchors) for key in _suite_order(results)]
     by_id = {m.id: m for suite in suites for m in suite.judged + suite.information}
     checklist = [_item(entry, by_id) for entry in results.checklist]
-    timings = _json(folder / layout.TIMINGS)
+    timings, stored = _json(folder / layout.TIMINGS), _json(folder / layout.PROVENANCE)
+    origin = provenance(folder, results, stored, timings)
+    text, bibliography = methods(results, [s.found for s in suites], stored, origin.record_sha256)
+    bibliography.add(suite.method for suite in suites)
     return RunView(
         results=results,
         verdict=BADGES[results.verdict],
@@ -44,10 +58,12 @@ def load_run(folder: Path) -> RunView:
         decisive=_decisive(suites, checklist),
         advisory=[_finding(m) for s in suites for m in s.advisory if m.verdict is words.FAIL],
         suites=suites,
-        provenance=rows_of(_json(folder / layout.PROVENANCE)),
-        timings=timing_rows(timings),
+        provenance=origin,
+        methods=text,
+        bibliography=bibliography,
+        sources=_sources(suites),
         seconds={key: float(s) for key, s in timings.items() if isinstance(s, (int, float))},
-        plan=_text(folder / layout.PLAN),
+        plan=layout.read_plan(folder / layout.PLAN)[0],
     )
 
 
@@ -60,16 +76,13 @@ def _model(model: type[AnyModel], path: Path) -> AnyModel:
             f"{path}: not found. Expected the folder of a finished run; repeat `mlipbench run` to finish it"
         )
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate(layout.read_json(path))
     except ValidationError as error:
         raise StoreError(f"{path}: not a {model.__name__} of this version of mlipbench:\n{error}") from error
 
 
 def _json(path: Path) -> dict[str, Any]:
-    content = layout.read_json(path) if path.is_file() else {}
-    if not isinstance(content, dict):
-        raise StoreError(f"{path}: expected a mapping, got {type(content).__name__}; the file is damaged")
-    return content
+    return layout.read_json(path) if path.exists() else {}
 
 
 def _text(path: Path) -> str:
@@ -104,7 +117,7 @@ def _suite(folder: Path, results: Results, key: str, anchors: _Anchors) -> Suite
     summary = results.suites[key]
     path = folder / layout.SUITES / key / "result.json"
     if path.is_file():
-        found = _model(SuiteResult, path)
+        found = _of_these_results(_model(SuiteResult, path), summary, path)
     else:
         found = SuiteResult(title=key, key=key, method="", asked={}, **summary.model_dump())
     anchor = anchors.make(f"suite-{key}")
@@ -114,6 +127,7 @@ def _suite(folder: Path, results: Results, key: str, anchors: _Anchors) -> Suite
     status = _suite_status(summary.status, required)
     return SuiteView(
         key=key,
+        found=found,
         anchor=anchor,
         title=found.title,
         name=f"{summary.suite}, version {summary.version}",
@@ -132,6 +146,22 @@ def _suite(folder: Path, results: Results, key: str, anchors: _Anchors) -> Suite
         notes=[numbers.pretty_text(note) for note in found.notes],
         method=numbers.pretty_text(found.method),
     )
+
+
+def _of_these_results(found: SuiteResult, summary: SuiteSummary, path: Path) -> SuiteResult:
+    """A suite's result, if it is the one that results.json was made of. Raises StoreError."""
+    own = SuiteSummary(**found.model_dump(include=set(SuiteSummary.model_fields)))
+    waived = [m.waived for m in summary.measurements]
+    if len(own.measurements) == len(waived):  # waivers are of the day, not of the suite
+        own.measurements = [
+            m.model_copy(update={"waived": w}) for m, w in zip(own.measurements, waived, strict=True)
+        ]
+    if own != summary:
+        raise StoreError(
+            f"{path}: its numbers are not those of {layout.RESULTS}: a run is going on, or was interrupted; "
+            "wait for it, or repeat `mlipbench run` to finish it"
+        )
+    return found
 
 
 def _measurement(m: JudgedMeasurement, suite_title: str, anchors: _Anchors) -> MeasurementView:
@@ -259,6 +289,14 @@ def _finding(m: MeasurementView) -> Finding:
     more = m.note if m.verdict is words.FAIL and m.measured else m.reason
     text = f"{said if m.measured else ''} {numbers.sentence_case(more)}".strip().rstrip(".") + "."
     return Finding(m.verdict, f"{m.suite_title}: {m.full_label}", m.anchor, text)
+
+
+def _sources(suites: list[SuiteView]) -> list[LimitSource]:
+    """Every source of a limit once, with one measurement for each criterion that names it."""
+    found: dict[str, dict[str, MeasurementView]] = {}
+    for m in (m for suite in suites for m in suite.judged):
+        found.setdefault(m.source, {}).setdefault(m.id.split("@")[0], m)
+    return [LimitSource(source, list(criteria.values())) for source, criteria in found.items()]
 
 
 def _waivers(results: Results) -> list[WaiverView]:

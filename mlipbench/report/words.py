@@ -64,7 +64,7 @@ WAIVED = Badge(
     "The criterion is not met, and the suite file sets it aside by name, "
     "with a reason and a date on which the waiver ends.",
 )
-INFORMATION = Badge("Information", "information", "i", "Measured and shown; nothing required depends on it.")
+INFORMATION = Badge("Information", "information", "i", "Measured and shown; nothing depends on it.")
 
 BADGES: dict[str, Badge] = {
     "PASS": PASS,
@@ -86,28 +86,55 @@ EXIT_CODES: dict[int, str] = {
     70: "a fault of mlipbench itself",
 }
 
-TERMS: tuple[tuple[str, str], ...] = (
+# (anchor, term, meaning)
+TERMS: tuple[tuple[str, str, str], ...] = (
     (
-        "±",
-        "One standard error. How it was obtained stands beside each number.",
+        "partial",
+        "Partial: n of 9",
+        "How many of the nine checklist items are settled: passed, waived by name, or not applicable to the "
+        "intended use. What the potential merely does not offer is not settled. Only nine of nine is "
+        "called deployable.",
     ),
     (
+        "standard-error",
+        "Standard error (±)",
+        "How far the number would scatter if the whole measurement were repeated with other samples: one "
+        "standard deviation of it. How it was obtained stands beside each number.",
+    ),
+    (
+        "n-eff",
         "n_eff",
-        "Effective number of independent samples behind the number; “exact” marks a count or a "
-        "deterministic result, which has no error bar.",
+        "Effective number of independent samples behind the number: correlated ones count for less than one "
+        "each. “exact” marks a count or a deterministic result, which has no error bar.",
     ),
     (
+        "bound",
+        "Bound",
+        "The one-sided 95 % bound: the number moved towards its limit by t standard errors, with t such that "
+        "chance alone would cross it in one case of twenty (Student's t with n_eff − 1 degrees of "
+        "freedom). It is what is compared with the limit. Where one criterion is asked several times, t is "
+        "larger (Holm), so that all claims together err in one case of twenty.",
+    ),
+    (
+        "evidence",
+        "Evidence",
+        "The least amount of data that a pass asks for besides the number: a length of simulation, a number "
+        "of frames. A failure needs none.",
+    ),
+    (
+        "grade",
+        "Grade",
+        "A stricter limit worth naming that a passing number also meets; it decides nothing.",
+    ),
+    (
+        "required",
         "Required",
         "Decides the verdict of the run and the exit code. A criterion that is required at the target "
         "temperature is advisory at other temperatures.",
     ),
-    ("Advisory", "Judged and shown, but decides nothing."),
+    ("advisory", "Advisory", "Judged and shown, but decides nothing."),
     (
-        "Bound",
-        "The end of the one-sided 95 % confidence interval that was compared with the limit. Where one "
-        "criterion is asked several times, Holm's correction applies.",
-    ),
-    (
+        "unverified",
         "Unverified",
         "Part of what decides the potential's answers, or a reference's numbers, could not be "
         "pinned down; the same name may give other numbers elsewhere.",

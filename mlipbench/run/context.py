@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +20,8 @@ from mlipbench.run.inputs import PlanInputs
 from mlipbench.simulate.driver import simulate
 from mlipbench.simulate.relax import relax
 from mlipbench.simulate.requests import merge
-from mlipbench.store.layout import write_bytes
+from mlipbench.store.arrays import Arrays, packed, read_arrays
+from mlipbench.store.layout import sha256, write_bytes
 from mlipbench.store.runs import RunFolder, SuiteFolder
 from mlipbench.store.trajectories import TrajectoryStore
 
@@ -41,19 +41,18 @@ class SuiteContext(PlanInputs):
         run: RunFolder,
         entry: SuiteEntry,
         potential: Potential,
+        among: Sequence[TrajectorySpec],
         progress: Progress,
     ) -> None:
+        """`among` are the trajectories that all suites of the run ask for: strides are negotiated."""
         super().__init__(plan, manifest)
         self.potential = potential
         self.folder: SuiteFolder = run.suite(entry.key)
         self.store = TrajectoryStore(run.trajectories)
         self.potential_key = potential.identity.key
-        self.wanted = self.declared(entry.key)
+        self.wanted = declared_trajectories(plan, entry.key, self)
+        self._among = among
         self._progress = progress
-
-    def declared(self, key: str) -> dict[str, TrajectorySpec]:
-        """The trajectories that a suite of the plan asks for."""
-        return declared_trajectories(self.plan, key, self)
 
     @property
     def properties(self) -> frozenset[str]:
@@ -74,9 +73,9 @@ class SuiteContext(PlanInputs):
         name = hashlib.sha256(
             "".join([self.potential_key, *sorted(properties), *(s.hash for s in chunk)]).encode()
         ).hexdigest()[:24]
-        path = self.folder.path / "evaluations" / f"{name}.npz"
-        if path.exists():
-            return _unpack(path.read_bytes(), len(chunk))
+        folder = self.folder.path / "evaluations"
+        for path in folder.glob(f"{name}-*.npz"):
+            return _unpack(read_arrays(path, path.stem.rpartition("-")[2]), len(chunk))
         answers = []
         last = time.monotonic()
         for structure in chunk:
@@ -84,13 +83,13 @@ class SuiteContext(PlanInputs):
             if time.monotonic() - last > 0.5:
                 last = time.monotonic()
                 self._progress(-1.0, "")
-        write_bytes(path, _pack(answers))
+        content = packed(_arrays(answers))
+        write_bytes(folder / f"{name}-{sha256(content)}.npz", content)
         return answers
 
     def run_trajectories(self) -> None:
         """Compute what the store lacks of the trajectories this suite declared."""
-        among = [spec for key in self.plan.suites for spec in self.declared(key).values()]
-        requests = merge(list(self.wanted.values()), among, self.potential_key)
+        requests = merge(list(self.wanted.values()), self._among, self.potential_key)
         simulate(self.potential, self.potential_key, requests, self.store, self._progress)
 
     def trajectory(self, label: str) -> Trajectory:
@@ -122,8 +121,13 @@ class SuiteContext(PlanInputs):
 
 
 def declared_trajectories(plan: Plan, key: str, inputs: PlanInputs) -> dict[str, TrajectorySpec]:
-    """Label -> specification, for a suite of the plan at the plan's tier."""
-    return plan.suites[key].suite().trajectories(plan.params(key), inputs)
+    """Label -> specification, for a suite of the plan at the plan's tier. Raises what the suite raises."""
+    found = plan.suites[key].suite().trajectories(plan.params(key), inputs)
+    if not isinstance(found, dict) or not all(
+        isinstance(label, str) and isinstance(spec, TrajectorySpec) for label, spec in found.items()
+    ):
+        raise SuiteError(f"trajectories of suite {key} gave {found!r}; expected label -> TrajectorySpec")
+    return found
 
 
 class StoredData:
@@ -159,28 +163,24 @@ def _stored(store: TrajectoryStore, links: dict[str, list[Any]], label: str) -> 
     return store.read(key, n_steps, stride)
 
 
-def _pack(answers: Sequence[Evaluation]) -> bytes:
-    arrays = {
-        f"{index}.{name}": value
+def _arrays(answers: Sequence[Evaluation]) -> Arrays:
+    return {
+        f"{index}.{name}": np.asarray(value)
         for index, answer in enumerate(answers)
         for name, value in vars(answer).items()
         if value is not None
     }
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
 
 
-def _unpack(content: bytes, count: int) -> list[Evaluation]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return [
-            Evaluation(
-                energy=float(arrays[f"{index}.energy"]),
-                **{
-                    name: arrays[f"{index}.{name}"]
-                    for name in ("forces", "stress", "energies")
-                    if f"{index}.{name}" in arrays
-                },
-            )
-            for index in range(count)
-        ]
+def _unpack(arrays: Arrays, count: int) -> list[Evaluation]:
+    return [
+        Evaluation(
+            energy=float(arrays[f"{index}.energy"]),
+            **{
+                name: arrays[f"{index}.{name}"]
+                for name in ("forces", "stress", "energies")
+                if f"{index}.{name}" in arrays
+            },
+        )
+        for index in range(count)
+    ]

@@ -1,15 +1,16 @@
 """The child's side: one task in a process of its own. The only place that catches everything.
 
-    python -m mlipbench.run.execute PIPE RUN estimate     load, check elements, time; no run folder needed
+    python -m mlipbench.run.execute PIPE RUN estimate OLD  load, check elements, time what OLD does not hold
     python -m mlipbench.run.execute PIPE RUN probe        load, identity, contract, time
     python -m mlipbench.run.execute PIPE RUN suite KEY    produce (unless done), measure, judge
 
-Messages to the parent, one JSON object a line: {"fraction", "text"} for progress, {"estimates"},
+Messages to the parent, one JSON object a line: {"fraction", "text"} for progress, {"estimate"},
 {"input_error"} for what the user has to mend. Whatever else goes wrong becomes the stored result.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,22 +19,29 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import psutil
 
 import mlipbench
 from mlipbench.config.plan import Plan, SuiteEntry
+from mlipbench.core.citation import marks
 from mlipbench.core.criterion import Criterion
-from mlipbench.core.errors import InputError, MlipbenchError, StoreError
+from mlipbench.core.errors import InputError, MlipbenchError, StoreError, SuiteError
 from mlipbench.core.potential import Potential
 from mlipbench.core.result import SuiteResult
+from mlipbench.core.structure import Structure
 from mlipbench.run import probe
-from mlipbench.run.context import StoredData, SuiteContext
+from mlipbench.run.context import EVALUATION_CHUNK, StoredData, SuiteContext, declared_trajectories
+from mlipbench.run.cost import Startup
 from mlipbench.run.inputs import PlanInputs
 from mlipbench.run.planning import plan_manifest, read_lock
 from mlipbench.run.registry import source_hash
-from mlipbench.run.verdicts import Terms, judge_suite
+from mlipbench.run.verdicts import Terms, check_outcome, judge_suite
 from mlipbench.store.runs import RunFolder
+from mlipbench.store.trajectories import TrajectoryStore
 
 INPUT_ERROR_STATUS = 2
 
@@ -44,6 +52,13 @@ class _Parent:
     def __init__(self, descriptor: int) -> None:
         self._pipe = os.fdopen(descriptor, "w", buffering=1)
         self._last = 0.0
+
+    def __enter__(self) -> _Parent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # the user's code has closed it
+            self._pipe.close()
 
     def send(self, **message: Any) -> None:
         """Send one message."""
@@ -60,21 +75,23 @@ def main(arguments: list[str]) -> int:
     """Do one task; 0 also where a suite's error has become its result."""
     descriptor, folder, task, *rest = arguments
     _end_with_parent()
-    parent = _Parent(int(descriptor))
+    os.set_inheritable(int(descriptor), False)  # what the user's code starts must not hold the pipe open
     run = RunFolder(Path(folder))
-    try:
-        plan = read_lock(run)
-        inputs = PlanInputs(plan, plan_manifest(plan))
-        if task == "suite":
-            _suite(run, plan, inputs, plan.suites[rest[0]], parent)
-        else:
-            _probe(run, plan, inputs, parent, with_contract=task == "probe")
-    except InputError as error:
-        parent.send(input_error=str(error))
-        return INPUT_ERROR_STATUS
-    except StoreError as error:
-        parent.send(store_error=str(error))
-        return 1
+    with _Parent(int(descriptor)) as parent:
+        try:
+            plan = read_lock(run)
+            inputs = PlanInputs(plan, plan_manifest(plan))
+            if task == "suite":
+                _suite(run, plan, inputs, plan.suites[rest[0]], parent)
+            else:
+                stored = RunFolder(Path(rest[0])) if rest else run
+                _probe(run, plan, inputs, parent, stored, with_contract=task == "probe")
+        except InputError as error:
+            parent.send(input_error=str(error))
+            return INPUT_ERROR_STATUS
+        except StoreError as error:
+            parent.send(store_error=str(error))
+            return 1
     return 0
 
 
@@ -90,11 +107,18 @@ def _end_with_parent() -> None:
 
 
 # ---------------------------------------------------------------- the potential
-def _probe(run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, with_contract: bool) -> None:
+def _probe(
+    run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, stored: RunFolder, with_contract: bool
+) -> None:
     """Who the potential is, its contract, its cost. Without a contract check every error is the user's."""
+    began = psutil.Process().create_time()
+    ready = time.time()
     parent.progress(0.0, "loading the potential")
     try:
+        if with_contract:
+            plan = sound_part(plan, inputs)
         potential = probe.load_potential(plan)
+        startup = Startup(max(ready - began, 0.0), max(time.time() - ready, 0.0))
         structures = probe.describe(run, plan, inputs, potential)
         if with_contract:
             parent.progress(0.2, "checking the contract of the potential")
@@ -107,50 +131,99 @@ def _probe(run: RunFolder, plan: Plan, inputs: PlanInputs, parent: _Parent, with
         _store_failure(run, probe.CONTRACT, probe.CONTRACT, error)
         return
     try:
-        found = probe.estimates(plan, inputs, potential, parent.progress)
-        parent.send(estimates={key: vars(cost) for key, cost in found.items()})
+        parent.progress(0.5, "timing the potential")
+        held = _held(stored, plan, inputs, potential.identity.key)
+        found = probe.estimate(plan, inputs, potential, startup, held, parent.progress)
+        parent.send(estimate=found.plain())
     except BaseException:
         if not with_contract:
             raise  # of a run the suites themselves will tell
 
 
+def _held(run: RunFolder, plan: Plan, inputs: PlanInputs, potential_key: str) -> probe.Stored:
+    """What a run folder holds of a plan."""
+    produced, evaluated = set(), {}
+    for key, entry in plan.suites.items():
+        production = production_key(plan, entry, inputs, potential_key)
+        if _is_produced(run, key, production):
+            produced.add(key)
+        else:
+            evaluated[key] = EVALUATION_CHUNK * run.suite(key).n_evaluations(production)
+    return probe.Stored(TrajectoryStore(run.trajectories), frozenset(produced), evaluated)
+
+
 # ---------------------------------------------------------------- suites
 def _suite(run: RunFolder, plan: Plan, inputs: PlanInputs, entry: SuiteEntry, parent: _Parent) -> None:
     folder = run.suite(entry.key)
-    folder.drop_result()
     try:
         potential_key = probe.record_of(run)["identity"]["key"]
         key = production_key(plan, entry, inputs, potential_key)
-        if not folder.produced(key):
+        if not _is_produced(run, entry.key, key):
             parent.progress(0.0, "loading the potential")
             potential = probe.load_potential(plan)
             _check_identity(potential, potential_key)
-            context = SuiteContext(plan, inputs.manifest, run, entry, potential, parent.progress)
-            folder.begin(key)
+            _check_declarations(plan, entry.key, inputs)
+            sound = sound_part(plan, inputs)
+            among = [s for k in sound.suites for s in declared_trajectories(plan, k, inputs).values()]
+            context = SuiteContext(plan, inputs.manifest, run, entry, potential, among, parent.progress)
+            context.folder.begin(key)
             entry.suite().produce(plan.params(entry.key), context)
             unverified = [r.name for r in inputs.references.values() if not r.verified]
-            folder.finish(key, context.links(), unverified)
+            context.folder.finish(key, asked(plan, entry, potential_key), context.links(), unverified)
         parent.progress(1.0, "measuring")
         folder.write_result(measure(run, plan, entry))
-    except (InputError, StoreError):
+    except StoreError:
         raise
     except BaseException as error:
         _store_failure(run, entry.key, entry.name, error, entry)
 
 
+def _is_produced(run: RunFolder, key: str, production: str) -> bool:
+    """Whether all that a suite needs to be measured is there."""
+    folder, store = run.suite(key), TrajectoryStore(run.trajectories)
+    return folder.produced(production) and all(
+        store.is_complete(*link) for link in folder.trajectory_links().values()
+    )
+
+
+def sound_part(plan: Plan, inputs: PlanInputs) -> Plan:
+    """The plan without the suites that cannot say what they need: each tells so when its turn comes."""
+    sound = {}
+    for key, entry in plan.suites.items():
+        try:
+            _check_declarations(plan, key, inputs)
+            sound[key] = entry
+        except InputError:
+            raise
+        except BaseException:
+            continue
+    return replace(plan, suites=sound)
+
+
+def _check_declarations(plan: Plan, key: str, inputs: PlanInputs) -> None:
+    """Whether a suite can say what it needs. Raises what the suite raises, and SuiteError."""
+    declared_trajectories(plan, key, inputs)
+    structures = plan.suites[key].suite().structures(plan.params(key), inputs)
+    if not isinstance(structures, list) or not all(isinstance(s, Structure) for s in structures):
+        raise SuiteError(f"structures of suite {key} gave {structures!r}; expected a list of Structure")
+
+
 def production_key(plan: Plan, entry: SuiteEntry, inputs: PlanInputs, potential_key: str) -> str:
     """sha256 of everything that decides what `produce` leaves."""
-    params = plan.params(entry.key)
-    use = plan.intended_use
     parts = [
         mlipbench.__version__,
         source_hash(entry.suite),
         str(entry.suite.version),
-        inputs.content_hash(params),
-        potential_key,
-        str(plan.seed),
-        repr(use),
+        inputs.content_hash(plan.params(entry.key)),
+        asked(plan, entry, potential_key),
     ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def asked(plan: Plan, entry: SuiteEntry, potential_key: str) -> str:
+    """sha256 of what the plan asks a suite to produce: what a stored run knows of its production key."""
+    params = plan.params(entry.key).model_dump_json()
+    parts = [entry.name, params, potential_key, str(plan.seed), repr(plan.intended_use)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -158,6 +231,8 @@ def measure(run: RunFolder, plan: Plan, entry: SuiteEntry) -> SuiteResult:
     """Measure and judge what a suite has produced; pure, the potential is not needed."""
     params = plan.params(entry.key)
     outcome = entry.suite().measure(params, StoredData(plan, run, entry.key))
+    check_outcome(outcome, entry.suite.criteria)
+    _check_citations(entry, outcome.methods)
     unverified = run.suite(entry.key).unverified_references()
     terms = Terms(
         plan.intended_use,
@@ -175,8 +250,28 @@ def measure(run: RunFolder, plan: Plan, entry: SuiteEntry) -> SuiteResult:
             "figures": outcome.figures,
             "tables": outcome.tables,
             "notes": [*remarks, *outcome.notes],
+            "methods": outcome.methods,
         }
     )
+
+
+def _check_citations(entry: SuiteEntry, methods: str) -> None:
+    unknown = set(marks(f"{entry.suite.method}\n{methods}")) - {work.key for work in entry.suite.citations}
+    if unknown:
+        raise SuiteError(
+            f"suite {entry.name} cites {', '.join(sorted(unknown))}; expected every work that its texts mark "
+            "as [@key] among its `citations`"
+        )
+
+
+def measure_again(run: RunFolder, plan: Plan, entry: SuiteEntry) -> None:
+    """`measure` of a stored production, in the parent's process; its error becomes the result."""
+    try:
+        run.suite(entry.key).write_result(measure(run, plan, entry))
+    except StoreError:
+        raise
+    except (Exception, SystemExit) as error:
+        _store_failure(run, entry.key, entry.name, error, entry)
 
 
 def result_head(entry: SuiteEntry, plan: Plan, status: str, reason: str = "") -> SuiteResult:
@@ -189,6 +284,7 @@ def result_head(entry: SuiteEntry, plan: Plan, status: str, reason: str = "") ->
             "version": entry.suite.version,
             "title": entry.suite.title,
             "method": entry.suite.method,
+            "citations": list(entry.suite.citations),
             "asked": plan.params(entry.key).model_dump(mode="json", exclude_none=True),
             "status": status,
             "reason": reason,
@@ -210,8 +306,6 @@ def _store_failure(
     run: RunFolder, key: str, name: str, error: BaseException, entry: SuiteEntry | None = None
 ) -> None:
     """Keep an error as the suite's result, with the traceback beside it."""
-    if isinstance(error, KeyboardInterrupt):
-        raise error
     kind = "" if isinstance(error, MlipbenchError) else f"{type(error).__name__}: "
     reason = f"{kind}{error}" if str(error) else type(error).__name__
     run.suite(key).write_traceback("".join(traceback.format_exception(error)))
@@ -236,5 +330,18 @@ def failed_result(
     )
 
 
+def _leave(status: int) -> NoReturn:
+    """End at once: threads and exit handlers that the user's code has left cannot hold a finished task."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # a full disk, a closed stream
+            stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        _status = main(sys.argv[1:])
+    except BaseException:
+        traceback.print_exc()
+        _status = 1
+    _leave(_status)

@@ -14,7 +14,7 @@ all nine checklist items PASS, are waived by name, or do not apply to the intend
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mlipbench.core.criterion import Criterion, Verdict
 from mlipbench.core.result import (
@@ -31,6 +31,15 @@ EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict
 INTERNAL_FAULT = 70
 
 _WORST_FIRST = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS)
+_ITEM_WORST_FIRST = (
+    Verdict.FAIL,
+    Verdict.ERROR,
+    Verdict.INCONCLUSIVE,
+    "NOT_MEASURED",
+    "WAIVED",
+    Verdict.PASS,
+    Verdict.NOT_APPLICABLE,
+)
 
 
 def apply_waivers(
@@ -82,40 +91,45 @@ def _entry(
         for m in suite.measurements
         if m.criterion is not None and m.criterion.item == number and m.required
     ]
-    concerned = [s for s in suites.values() if number in s.items]
+    concerned = [s for s in suites.values() if number in s.items and s.gates and s.status != "complete"]
+    found = [(_counts_as(m, number, use), f"{m.id}: {m.reason}") for m in feeding]
+    found += [(Verdict.ERROR, s.reason) for s in concerned if s.status == "error"]
+    spared = _does_not_apply(number, use)
+    if not found and spared:
+        found = [(Verdict.NOT_APPLICABLE, spared)]
+    elif not spared:
+        found += [("NOT_MEASURED", s.reason) for s in concerned if s.status != "error"]
+    if not found:
+        asked = any(number in s.items for s in suites.values())
+        why = f"no run at the target temperature of {use.temperature_K:g} K" if number == 4 and asked else ""
+        found = [("NOT_MEASURED", why or "no suite of this run measures it")]
+    status = next(status for status in _ITEM_WORST_FIRST if any(status == s for s, _ in found))
+    reasons = [reason for s, reason in found if s == status]
+    return ChecklistEntry.model_validate(
+        {
+            "number": number,
+            "item": item,
+            "status": status,
+            "reason": "waived by name, see the waivers" if status == "WAIVED" else "; ".join(reasons),
+            "limit": "; ".join(dict.fromkeys(_limit(m.criterion) for m in feeding if m.criterion)),
+            "measurements": [m.id for m in feeding],
+        }
+    )
 
-    def entry(status: Verdict | str, reason: str) -> ChecklistEntry:
-        return ChecklistEntry.model_validate(
-            {
-                "number": number,
-                "item": item,
-                "status": status,
-                "reason": reason,
-                "limit": "; ".join(dict.fromkeys(_limit(m.criterion) for m in feeding if m.criterion)),
-                "measurements": [m.id for m in feeding],
-            }
-        )
 
-    open_ones = [m for m in feeding if not m.waived]
-    if any(m.verdict == Verdict.FAIL for m in open_ones):
-        return entry(Verdict.FAIL, _reasons(open_ones, Verdict.FAIL))
-    for suite in concerned:
-        if suite.status == "error":
-            return entry(Verdict.ERROR, suite.reason)
-    if not feeding:
-        why = [s.reason for s in concerned if s.status in ("not_applicable", "not_run")]
-        not_applicable = _does_not_apply(number, use)
-        if not_applicable:
-            return entry(Verdict.NOT_APPLICABLE, not_applicable)
-        if number == 4 and concerned and not why:
-            why = [f"no run at the target temperature of {use.temperature_K:g} K"]
-        return entry("NOT_MEASURED", "; ".join(why) or "no suite of this run measures it")
-    if not open_ones:
-        return entry("WAIVED", "waived by name, see the waivers")
-    for verdict in (Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS):
-        if any(m.verdict == verdict for m in open_ones):
-            return entry(verdict, _reasons(open_ones, verdict))
-    return entry(Verdict.NOT_APPLICABLE, _reasons(open_ones, Verdict.NOT_APPLICABLE))
+def _counts_as(m: JudgedMeasurement, number: int, use: IntendedUseRecord) -> str:
+    """What a required measurement says about its item.
+
+    A waiver sets aside what is not met, no more. NOT_APPLICABLE means that the potential does not offer a
+    property: that settles the item only where the intended use can do without the property.
+    """
+    if m.verdict == Verdict.NOT_APPLICABLE:
+        stress = m.criterion is not None and m.criterion.needs_property == "stress"
+        dispensable = (stress and use.pressure_bar is None) or _does_not_apply(number, use)
+        return Verdict.NOT_APPLICABLE if dispensable else "NOT_MEASURED"
+    if m.waived and m.verdict != Verdict.PASS:
+        return "WAIVED"
+    return m.verdict or "NOT_MEASURED"
 
 
 def _does_not_apply(number: int, use: IntendedUseRecord) -> str:
@@ -125,11 +139,6 @@ def _does_not_apply(number: int, use: IntendedUseRecord) -> str:
     if number == 7 and use.phases and all(p in ("liquid", "gas", "molecule") for p in use.phases):
         return "the intended use has no crystalline phase"
     return ""
-
-
-def _reasons(measurements: Iterable[JudgedMeasurement], verdict: Verdict) -> str:
-    those = [m for m in measurements if m.verdict == verdict]
-    return "; ".join(f"{m.id}: {m.reason}" for m in those)
 
 
 def _limit(c: Criterion) -> str:

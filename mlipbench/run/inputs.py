@@ -1,4 +1,4 @@
-"""What a plan refers to, resolved once: structures, labelled frames, reference sets."""
+"""What a plan refers to, resolved once: structures, labelled frames, curves, numbers, force constants."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from typing import Any
 from pydantic import BaseModel
 
 from mlipbench.config.plan import Plan
+from mlipbench.core.reference import Curve, PhononReference, Scalar
 from mlipbench.core.result import ReferenceRecord
 from mlipbench.core.structure import LabelledFrame, Structure
-from mlipbench.core.suite import FramesRef, IntendedUse, StructureRef
+from mlipbench.core.suite import (
+    CurveRef,
+    DataRef,
+    FramesRef,
+    IntendedUse,
+    PhononsRef,
+    ScalarRef,
+    StructureRef,
+)
 from mlipbench.data.parsing import existing_file
 from mlipbench.data.references import Manifest, sha256
-from mlipbench.data.structures import resolve_frames, resolve_structure
+from mlipbench.data.resolve import resolve
 
 
 class PlanInputs:
@@ -23,8 +32,7 @@ class PlanInputs:
     def __init__(self, plan: Plan, manifest: Manifest) -> None:
         self.plan = plan
         self.manifest = manifest
-        self._structures: dict[str, Structure] = {}
-        self._frames: dict[str, list[LabelledFrame]] = {}
+        self._values: dict[tuple[type[DataRef], str], Any] = {}
         self.references: dict[str, ReferenceRecord] = {}
 
     @property
@@ -39,21 +47,37 @@ class PlanInputs:
 
     def structure(self, ref: StructureRef) -> Structure:
         """The structure that a reference means; InputError where there is none."""
-        name = ref.model_dump_json()
-        if name not in self._structures:
-            self._record(ref)
-            self._structures[name] = resolve_structure(ref, self.plan.folder, self.manifest)
-        return self._structures[name]
+        found: Structure = self._value(ref)
+        return found
 
     def frames(self, ref: FramesRef) -> list[LabelledFrame]:
         """The labelled frames that a reference means; InputError where there are none."""
-        name = ref.model_dump_json()
-        if name not in self._frames:
-            self._record(ref)
-            self._frames[name] = resolve_frames(ref, self.plan.folder, self.manifest)
-        return self._frames[name]
+        found: list[LabelledFrame] = self._value(ref)
+        return found
 
-    def level_of_theory(self, ref: FramesRef) -> str:
+    def curve(self, ref: CurveRef) -> Curve:
+        """The curve that a reference means, in the units it asks for; InputError where there is none."""
+        found: Curve = self._value(ref)
+        return found
+
+    def scalar(self, ref: ScalarRef) -> Scalar:
+        """The number that a reference means, in the unit it asks for; InputError where there is none."""
+        found: Scalar = self._value(ref)
+        return found
+
+    def phonons(self, ref: PhononsRef) -> PhononReference:
+        """The force constants that a reference means; InputError where there are none."""
+        found: PhononReference = self._value(ref)
+        return found
+
+    def _value(self, ref: DataRef) -> Any:
+        key = (type(ref), ref.model_dump_json())
+        if key not in self._values:
+            self._values[key] = resolve(ref, self.plan.folder, self.manifest)
+            self._record(ref, self._values[key])
+        return self._values[key]
+
+    def level_of_theory(self, ref: FramesRef | PhononsRef) -> str:
         """What the labels were computed with, "" where it is not stated."""
         if ref.reference is not None:
             return self.manifest.entry(ref.reference).level_of_theory
@@ -65,34 +89,38 @@ class PlanInputs:
         for ref in _references(params):
             if isinstance(ref, StructureRef):
                 content.append(self.structure(ref).hash)
-            else:
+            elif isinstance(ref, FramesRef):
                 content.append([_frame_hash(f) for f in self.frames(ref)])
+            else:
+                self._value(ref)
+                content.append(self.references[ref.reference or str(ref.file)].sha256)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def _record(self, ref: StructureRef | FramesRef) -> None:
-        """Note a reference set or file for the report; a damaged set raises DataError."""
+    def _record(self, ref: DataRef, value: Any) -> None:
+        """Note a reference set or file, and what it says of itself, for the report."""
         if ref.reference is not None:
-            entry = self.manifest.entry(ref.reference)
-            self.manifest.verify(ref.reference)
+            entry, file = self.manifest.entry(ref.reference), self.manifest.verify(ref.reference)
             self.references[ref.reference] = ReferenceRecord(
                 name=ref.reference,
-                sha256=entry.sha256 or "",
+                sha256=file.sha256,
                 level_of_theory=entry.level_of_theory,
                 licence=entry.licence,
                 source=entry.source,
-                verified=entry.verified,
+                verified=file.verified,
             )
         elif ref.file is not None:
-            path = existing_file(self.plan.resolve(ref.file))
-            theory = ref.level_of_theory if isinstance(ref, FramesRef) else ""
+            said = value if isinstance(value, Curve | Scalar) else ref
             self.references[ref.file] = ReferenceRecord(
-                name=ref.file, sha256=sha256(path), level_of_theory=theory, source="file of the user"
+                name=ref.file,
+                sha256=sha256(existing_file(self.plan.resolve(ref.file))),
+                level_of_theory=getattr(said, "level_of_theory", ""),
+                source=getattr(said, "source", "file of the user"),
             )
 
 
-def _references(value: Any) -> list[StructureRef | FramesRef]:
+def _references(value: Any) -> list[DataRef]:
     """Every reference inside parameters, in order."""
-    if isinstance(value, StructureRef | FramesRef):
+    if isinstance(value, DataRef):
         return [value]
     if isinstance(value, BaseModel):
         value = [getattr(value, name) for name in type(value).model_fields]

@@ -10,15 +10,14 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from mlipbench.config.plan import Plan, Tier, load_plan
-from mlipbench.core.errors import InputError, StoreError
+from mlipbench.core.errors import InputError
 from mlipbench.core.shipped import reference_data, suite_files
-from mlipbench.core.suite import FramesRef, StructureRef, Suite
+from mlipbench.core.suite import Suite
 from mlipbench.data.references import Manifest
-from mlipbench.data.structures import resolve_frames, resolve_structure
+from mlipbench.data.resolve import resolve
 from mlipbench.potentials import loading
 from mlipbench.run.registry import suite_entry_points, suite_type
 from mlipbench.store import layout
-from mlipbench.store.layout import write_text
 from mlipbench.store.runs import RunFolder
 
 
@@ -66,22 +65,19 @@ def plan_manifest(plan: Plan) -> Manifest:
 
 def read_plan(path: Path, tier: Tier | None) -> Plan:
     """Read and check a suite file with all that it names. PlanError holds every problem."""
-    known = manifest(None)
+    known = [manifest(None)]
 
-    def resolve(ref: StructureRef | FramesRef, folder: Path) -> object:
-        if ref.reference is not None and ref.reference not in known.entries:
-            return None  # of the user's own manifest: resolved when the run opens
-        if isinstance(ref, StructureRef):
-            return resolve_structure(ref, folder, known)
-        return resolve_frames(ref, folder, known)
+    def kinds(own: Path | None) -> Mapping[str, str]:
+        known[0] = manifest(own)
+        return known[0].kinds()
 
     plan = load_plan(
         path,
         _SuiteTypes(),
         suite_names=tuple(suite_entry_points()),
         potential_names=tuple(loading.available()),
-        references=lambda own: manifest(own).kinds(),
-        resolve=resolve,
+        references=kinds,
+        resolve=lambda ref, folder: resolve(ref, folder, known[0]),
     )
     return plan if tier is None else plan.with_tier(tier)
 
@@ -92,14 +88,10 @@ def write_lock(run: RunFolder, plan: Plan) -> None:
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False  # suites stay in the order of the file
     yaml.dump(plan.lock(), text)
-    write_text(run.file(layout.PLAN), text.getvalue())
+    layout.write_plan(run.file(layout.PLAN), text.getvalue(), plan.sha256())
 
 
 def read_lock(run: RunFolder) -> Plan:
-    """The plan of a stored run."""
-    path = run.file(layout.PLAN)
-    try:
-        locked = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(f"{run.path} is not the folder of a run: it has no {layout.PLAN}") from None
-    return Plan.from_lock(locked, _SuiteTypes())
+    """The plan of a stored run. Raises StoreError."""
+    text, _ = layout.read_plan(run.file(layout.PLAN))
+    return Plan.from_lock(YAML(typ="safe", pure=True).load(text), _SuiteTypes())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ase.data import chemical_symbols
@@ -16,12 +17,14 @@ from mlipbench.core.result import SuiteResult
 from mlipbench.core.structure import Structure
 from mlipbench.potentials import contract, loading
 from mlipbench.run.context import declared_trajectories
-from mlipbench.run.cost import Estimate, estimate
+from mlipbench.run.cost import RunEstimate, Startup, Work, around, in_order
 from mlipbench.run.inputs import PlanInputs
+from mlipbench.run.timing import NOTHING, Stopwatch
 from mlipbench.run.verdicts import Terms, judge_suite
 from mlipbench.store import layout
 from mlipbench.store.layout import read_json, write_json
 from mlipbench.store.runs import RunFolder
+from mlipbench.store.trajectories import TrajectoryStore
 
 CONTRACT = "contract"
 """Key of the contract check among the suites of a run."""
@@ -32,6 +35,21 @@ METHOD = (
     "with the derivative of the energy with respect to strain, a batch with single calls, and an "
     "answer with its repetition. What fails here makes every later number meaningless."
 )
+METHODS = (
+    "Before any other calculation the potential was asked about rattled copies of the structures ({number} "
+    "of them): forces were compared with Richardson-extrapolated central differences of the energy, the "
+    "stress with the derivative of the energy in the strain, answers in a batch with single ones, and "
+    "answers with their repetition."
+)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a run folder holds already."""
+
+    trajectories: TrajectoryStore
+    produced: frozenset[str]  # suites that are only measured
+    evaluated: Mapping[str, int]  # suite -> structures whose answers are kept
 
 
 def load_potential(plan: Plan) -> Potential:
@@ -72,6 +90,7 @@ def describe(run: RunFolder, plan: Plan, inputs: PlanInputs, potential: Potentia
                 "properties": sorted(potential.capabilities.properties),
                 "dtype": potential.capabilities.dtype,
                 "device": potential.capabilities.device,
+                "citations": [work.model_dump(mode="json") for work in potential.citations],
                 "fingerprint": "",
                 "fingerprints": {},  # hash of a structure -> of the answers about it
             },
@@ -122,6 +141,7 @@ def check_contract(run: RunFolder, plan: Plan, potential: Potential, structures:
             version=1,
             title="Contract of the potential",
             method=METHOD,
+            methods=METHODS.format(number=min(len(structures), contract.MOST_STRUCTURES)),
             asked={"structures": [f"{len(s)} atoms" for s in structures], "seed": plan.seed},
             status="complete",
             measurements=judge_suite(CONTRACT, measurements, contract.CRITERIA, terms),
@@ -141,20 +161,38 @@ def suite_limits(plan: Plan, key: str) -> dict[str, float]:
     }
 
 
-def estimates(
-    plan: Plan, inputs: PlanInputs, potential: Potential, progress: Callable[[float, str], None]
-) -> Mapping[str, Estimate]:
-    """Cost of each suite, from a few timed evaluations."""
-    found = {}
-    for number, (key, entry) in enumerate(plan.suites.items()):
-        progress(number / len(plan.suites), f"timing the potential for {key}")
-        found[key] = estimate(
-            potential,
+def estimate(
+    plan: Plan,
+    inputs: PlanInputs,
+    potential: Potential,
+    startup: Startup,
+    stored: Stored,
+    progress: Callable[[float, str], None],
+) -> RunEstimate:
+    """Cost of what is left of a run, from a few timed evaluations and steps."""
+    began = time.perf_counter()
+    offered = potential.capabilities.properties
+    watch = Stopwatch(potential, lambda: progress(-1.0, "timing the potential"))
+    properties = tuple(sorted(offered & {"energy", "forces", "stress"}))
+    works = {
+        key: Work(
             list(declared_trajectories(plan, key, inputs).values()),
             entry.suite().structures(plan.params(key), inputs),
-            "stress" in potential.capabilities.properties,
+            properties,
+            key in stored.produced,
+            stored.evaluated.get(key, 0),
         )
-    return found
+        for key, entry in plan.suites.items()
+        if entry.suite.needs <= offered
+    }
+    checking = NOTHING
+    for structure in contract.probes(probe_structures(plan, inputs)):
+        one = watch.answers([structure], properties)
+        checking = checking.plus(one.times(contract.n_evaluations(structure, offered) + 1))
+    suites = in_order(works, stored.trajectories, watch, startup, potential.identity.key)
+    timing = time.perf_counter() - began  # a run does that too
+    before, after = around(len(plan.suites), startup, checking, timing)
+    return RunEstimate(before, suites, after)
 
 
 def record_of(run: RunFolder) -> dict[str, Any]:

@@ -15,17 +15,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from mlipbench.store.layout import refused
+
 Message = dict[str, Any]
 
 STARTUP_S = 120.0
 """Silence allowed before the first message, on top of the stall limit: imports may be slow."""
+LOOK_S = 0.5
+"""Between two looks at the child's memory and silence."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,30 @@ def run_child(
     stall_s: float,
     memory_GB: float | None,
     on_message: Callable[[Message], None],
+    keep_open: Sequence[int] = (),
 ) -> Ending:
-    """Run `python -m mlipbench.run.execute ARGUMENTS`; its output goes to `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    """Run `python -m mlipbench.run.execute ARGUMENTS`; its output goes to `log`.
+
+    The descriptors of `keep_open` (the lock of the run folder) stay open in the child: a folder is free
+    when the last process that works in it has ended. Raises StoreError where the log cannot be written.
+    """
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = open(log, "ab")  # noqa: SIM115
+    except OSError as error:
+        raise refused("write", log, error) from error
     reading, writing = os.pipe()
-    with open(log, "ab") as output:
+    with output:
         child = subprocess.Popen(
             [sys.executable, "-m", "mlipbench.run.execute", str(writing), *arguments],
             stdin=subprocess.PIPE,  # closed when this process dies: the child's sign to end
             stdout=output,
             stderr=subprocess.STDOUT,
-            pass_fds=[writing],
+            pass_fds=[writing, *keep_open],
             start_new_session=True,
         )
-    os.close(writing)
     try:
+        os.close(writing)
         failure = _watch(child, reading, stall_s, memory_GB, on_message)
         return Ending(failure or _status_in_words(child.wait()))
     finally:
@@ -70,33 +83,57 @@ def _watch(
     memory_GB: float | None,
     on_message: Callable[[Message], None],
 ) -> str:
-    """Pass messages on until the pipe closes; "" or why the child was given up."""
+    """Pass messages on until the child ends; "" or why it was given up."""
     limit_bytes = (memory_GB * 1e9) if memory_GB else 0.9 * psutil.virtual_memory().total
-    last, allowance = time.monotonic(), stall_s + STARTUP_S
-    for line in _lines(reading):
-        if line:
-            on_message(json.loads(line))
+    last, allowance, looked = time.monotonic(), stall_s + STARTUP_S, 0.0
+    for line in _lines(child, reading):
+        message = _message(line)
+        if message:
+            on_message(message)
             last, allowance = time.monotonic(), stall_s
-        if time.monotonic() - last > allowance:
+        now = time.monotonic()
+        if now - last > allowance:
             return f"no progress for {stall_s:g} s: given up (watchdog.stall_s)"
-        if _resident_bytes(child.pid) > limit_bytes:
-            return f"used more than {limit_bytes / 1e9:.3g} GB of memory: given up (watchdog.memory_GB)"
+        if now - looked >= LOOK_S:
+            looked = now
+            if _resident_bytes(child.pid) > limit_bytes:
+                return f"used more than {limit_bytes / 1e9:.3g} GB of memory: given up (watchdog.memory_GB)"
     return ""
 
 
-def _lines(reading: int) -> Iterator[str]:
-    """Lines from the pipe, and "" at least twice a second, until it is closed."""
+def _lines(child: subprocess.Popen[bytes], reading: int) -> Iterator[bytes]:
+    """Lines from the pipe, and b"" at least twice a second, until the child has ended.
+
+    The pipe's own end says nothing: what the child has started may hold it open, and the user's code
+    may have closed it.
+    """
+    os.set_blocking(reading, False)
     selector = selectors.DefaultSelector()
     selector.register(reading, selectors.EVENT_READ)
     buffer = b""
     while True:
-        if selector.select(timeout=0.5):
+        ended = child.poll() is not None  # asked before reading: what it wrote last is still read
+        if selector.get_map() and selector.select(timeout=0 if ended else LOOK_S):
             block = os.read(reading, 65536)
             if not block:
-                return
+                selector.unregister(reading)
             *lines, buffer = (buffer + block).split(b"\n")
-            yield from (line.decode() for line in lines)
-        yield ""
+            yield from lines
+        elif ended:
+            return
+        elif not selector.get_map():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=LOOK_S)
+        yield b""
+
+
+def _message(line: bytes) -> Message | None:
+    """A message of ours; None for whatever else was written into the pipe."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None
 
 
 def _resident_bytes(pid: int) -> int:
@@ -116,7 +153,11 @@ def _status_in_words(code: int) -> str:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End the child and all that it started."""
+    """End the child and all that it started, sessions of their own included while they are its own."""
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(child.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

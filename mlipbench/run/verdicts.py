@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlipbench.core.criterion import Criterion, Verdict
+from mlipbench.core.errors import SuiteError
+from mlipbench.core.figure import Figure, StructurePicture, Table
 from mlipbench.core.judge import Judgement, judge
 from mlipbench.core.measurement import Measurement
 from mlipbench.core.result import JudgedMeasurement
-from mlipbench.core.suite import IntendedUse
+from mlipbench.core.suite import IntendedUse, Outcome
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,44 @@ class Terms:
     properties: frozenset[str]  # what the potential can be asked
     limits: Mapping[str, float]  # criterion name -> limit set by the suite file
     gates: bool = True  # False: an unverified reference was used, nothing is required
+
+
+def check_outcome(outcome: object, criteria: Sequence[Criterion]) -> None:
+    """Raises SuiteError where what `measure` returned cannot be judged and stored."""
+    if not isinstance(outcome, Outcome):
+        raise SuiteError(f"measure returned {type(outcome).__name__}; expected mlipbench.api.Outcome")
+    parts = (
+        ("measurements", Measurement),
+        ("figures", Figure | StructurePicture),
+        ("tables", Table),
+        ("notes", str),
+    )
+    for name, kind in parts:
+        found = getattr(outcome, name)
+        wrong = [x for x in found if not isinstance(x, kind)] if isinstance(found, list | tuple) else [found]
+        if wrong:
+            got = type(wrong[0]).__name__
+            raise SuiteError(f"measure returned {got} in {name}; expected a list as in mlipbench.api.Outcome")
+    units = {c.name: c.unit for c in criteria}
+    seen: set[str] = set()
+    for m in outcome.measurements:
+        if m.key in seen:
+            raise SuiteError(f"two measurements are called {m.key}: set them apart by `conditions`")
+        seen.add(m.key)
+        texts = {name for name, condition in m.conditions.items() if isinstance(condition, str)}
+        numbers = {**m.evidence, **m.conditions, "value": m.value, "stderr": m.stderr, "n_eff": m.n_eff}
+        for name, number in numbers.items():
+            if number is None or name in texts:
+                continue
+            if not isinstance(number, int | float) or isinstance(number, bool):
+                raise SuiteError(f"measurement {m.key}: {name} is {number!r}, expected a number")
+            if not math.isfinite(number):
+                raise SuiteError(
+                    f"measurement {m.key}: {name} is {number}; a value that could not be measured is None, "
+                    "with a note that says why"
+                )
+        if m.unit != units.get(m.name, m.unit):
+            raise SuiteError(f"measurement {m.key} is in {m.unit}, its criterion in {units[m.name]}")
 
 
 def judge_suite(

@@ -9,13 +9,14 @@ folder/<key>/
 
 A trajectory is resumed and extended from the end of its last full chunk: a tail is computed again as
 part of the full chunk that replaces it. Files that the checkpoint does not name are debris of a kill, and
-are removed when the trajectory is next prepared.
+are removed when the trajectory is next prepared. A chunk that is missing is computed anew from the end of
+the one before it; one that is damaged is an error. Both JSON files are sealed and hold the key.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ from mlipbench.core.errors import StoreError
 from mlipbench.core.structure import Structure
 from mlipbench.core.trajectory import Event, Trajectory, TrajectorySpec
 from mlipbench.store.arrays import Arrays, read_arrays, write_arrays
-from mlipbench.store.layout import read_json, write_bytes
+from mlipbench.store.layout import damaged, read_json, refused, write_json
 
-_SCHEMA = 1
+_SCHEMA = 2
 _FRAME_ARRAYS = ("frame_steps", "positions", "velocities", "cells")
 _SAMPLE_ARRAYS = (
     "steps",
@@ -54,11 +55,23 @@ class TrajectoryStore:
         return TrajectorySink(self.folder / key, spec)
 
     def is_complete(self, key: str, n_steps: int, frame_stride: int) -> bool:
-        """Whether a trajectory reaches `n_steps` (or has ended before) with frames every `frame_stride`."""
+        """Whether a trajectory reaches `n_steps` (or has ended before) with frames every `frame_stride`,
+        and all its files are there."""
         folder = self.folder / key
-        return (folder / "checkpoint.json").exists() and _Checkpoint.load(folder).serves(
-            n_steps, frame_stride
-        )
+        if not all((folder / name).exists() for name in ("checkpoint.json", "spec.json")):
+            return False
+        checkpoint = _Checkpoint.load(folder)
+        return checkpoint.serves(n_steps, frame_stride) and not checkpoint.missing()
+
+    def steps_kept(self, key: str, n_steps: int, frame_stride: int) -> int:
+        """How many of the steps asked need not be computed (again)."""
+        if self.is_complete(key, n_steps, frame_stride):
+            return n_steps
+        if not (self.folder / key / "checkpoint.json").exists():
+            return 0
+        checkpoint = _Checkpoint.load(self.folder / key)
+        whole = checkpoint.fits(frame_stride) and not checkpoint.missing()
+        return min(checkpoint.n_chunks * checkpoint.chunk_steps, n_steps) if whole else 0
 
     def read(self, key: str, n_steps: int, frame_stride: int) -> Trajectory:
         """The stored trajectory, cut to a length and a stride.
@@ -67,12 +80,12 @@ class TrajectoryStore:
         where it is not complete, or where a file is missing or damaged.
         """
         folder = self.folder / key
-        if not self.is_complete(key, n_steps, frame_stride):
+        checkpoint = _Checkpoint.load(folder)
+        if not checkpoint.serves(n_steps, frame_stride):
             raise StoreError(
                 f"{folder}: expected {n_steps} steps with frames every {frame_stride} steps, "
                 "got a shorter or coarser trajectory or none; run the suite file again to compute it"
             )
-        checkpoint = _Checkpoint.load(folder)
         event = checkpoint.event
         if event is not None and event.step > n_steps:
             event = None
@@ -106,10 +119,13 @@ class TrajectorySink:
 
     def __init__(self, folder: Path, spec: TrajectorySpec) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise refused("create", folder, error) from error
         if not (folder / "spec.json").exists():
             described = {"spec": spec.describe(), "structure": _describe(spec.structure)}
-            write_bytes(folder / "spec.json", _json(described))
+            write_json(folder / "spec.json", {"key": folder.name, **described})
         self._checkpoint = (
             _Checkpoint.load(folder) if (folder / "checkpoint.json").exists() else _Checkpoint.new(folder)
         )
@@ -136,6 +152,9 @@ class TrajectorySink:
         A mark that was not kept is passed again, from the end of the chunk before it.
         """
         checkpoint = self._checkpoint
+        if checkpoint.missing():
+            checkpoint.forget_missing()
+            checkpoint.write()
         checkpoint.remove_debris()
         if not checkpoint.chunk_steps:
             checkpoint.frame_stride, checkpoint.chunk_steps = frame_stride, chunk_steps
@@ -158,7 +177,8 @@ class TrajectorySink:
         name = self._checkpoint.state_file(step)
         if name is None:
             raise StoreError(
-                f"{self._folder}: no state was kept at step {step}; delete this folder and run again"
+                f"{self._folder}: no state was kept at step {step}; delete this folder and run the suite "
+                "file again: the trajectory is computed anew"
             )
         arrays = read_arrays(self._folder / name, self._checkpoint.files[name])
         length = len(_STATE_PREFIX)
@@ -221,31 +241,31 @@ class _Checkpoint:
     def load(cls, folder: Path) -> _Checkpoint:
         """The one on disk. Raises StoreError where it cannot be read."""
         path = folder / "checkpoint.json"
+        content = read_json(path)
         try:
-            content: dict[str, Any] = json.loads(path.read_text())
             if content.pop("schema") != _SCHEMA:
                 raise ValueError("another schema")
+            if content.pop("key") != folder.name:
+                raise ValueError("of another trajectory")
             event = content.pop("event")
             return cls(folder, event=None if event is None else Event(**event), **content)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"{path}: not a checkpoint of this version ({error}); delete the folder {folder} and run "
-                "again, the trajectory will be computed anew"
-            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise damaged(path, f"not the checkpoint of this trajectory ({error})") from error
 
     def write(self) -> None:
         """Replace the one on disk."""
         content = {
             "schema": _SCHEMA,
+            "key": self._folder.name,
             "chunk_steps": self.chunk_steps,
             "frame_stride": self.frame_stride,
             "n_steps": self.n_steps,
             "n_chunks": self.n_chunks,
             "tail": self.tail,
-            "files": self.files,
+            "files": dict(sorted(self.files.items())),
             "event": None if self.event is None else asdict(self.event),
         }
-        write_bytes(self._folder / "checkpoint.json", _json(content))
+        write_json(self._folder / "checkpoint.json", content)
 
     def fits(self, frame_stride: int) -> bool:
         """Whether frames every `frame_stride` steps are among those kept."""
@@ -287,11 +307,30 @@ class _Checkpoint:
         kept |= {n for n in self.files if n.startswith("state-") and int(n[6:-4]) <= self.n_steps}
         self.files = {name: digest for name, digest in self.files.items() if name in kept}
 
+    def missing(self) -> list[str]:
+        """Files that count and are not there."""
+        return [name for name in self.files if not (self._folder / name).is_file()]
+
+    def forget_missing(self) -> None:
+        """Go back to where the first missing file is needed."""
+        missing = self.missing()
+        self.files = {name: digest for name, digest in self.files.items() if name not in missing}
+        whole = [name in self.files for name, _ in self.pieces()]
+        if not all(whole):
+            self.cut(whole.index(False))
+
     def remove_debris(self) -> None:
-        """Remove the files that the checkpoint does not name."""
-        for path in self._folder.iterdir():
-            if path.name not in self.files and path.name not in ("spec.json", "checkpoint.json"):
-                path.unlink()
+        """Remove what the checkpoint does not name."""
+        try:
+            for path in self._folder.iterdir():
+                if path.name in self.files or path.name in ("spec.json", "checkpoint.json"):
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        except OSError as error:
+            raise refused("clean up", self._folder, error) from error
 
 
 def _chunk_name(index: int) -> str:
@@ -318,6 +357,8 @@ def _read_spec(folder: Path) -> tuple[Structure, float]:
     path = folder / "spec.json"
     content = read_json(path)
     try:
+        if content["key"] != folder.name:
+            raise ValueError("of another trajectory")
         described, spec = content["structure"], content["spec"]
         structure = Structure(
             numbers=np.array(described["numbers"], dtype=np.int64),
@@ -330,10 +371,4 @@ def _read_spec(folder: Path) -> tuple[Structure, float]:
             raise ValueError(f"expected a structure with sha256 {spec['structure']}, got {structure.hash}")
         return structure, float(spec["timestep_fs"])
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path}: damaged: {error}; delete the folder {folder} and run again, it will be computed anew"
-        ) from error
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+        raise damaged(path, f"not the specification of this trajectory ({error})") from error

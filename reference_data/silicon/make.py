@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -48,27 +49,50 @@ SETTINGS = {
     "degauss_Ry": 0.01,
     "conv_thr_Ry_per_64_atoms": 1e-6,
 }
+ATOM = "isolated_atom"
 EMPTY = 3.5  # the highest band lies this many smearing widths above the Fermi level, at the least
 
 
 # ---------------------------------------------------------------- one calculation
 def run_pw(atoms: Atoms, folder: Path, mesh=None, cutoffs=None, bands: int | None = None) -> Atoms:
-    """One pw.x run: the frame with energy, forces, stress, and the seconds it took."""
-    folder.mkdir(parents=True, exist_ok=True)
-    atom = len(atoms) == 1 and atoms.info["config_type"] == "isolated_atom"
-    kpts, offset = mesh or (((1, 1, 1), (0, 0, 0)) if atom else structures.k_points(atoms))
+    """Label one frame; again with more bands where the smearing would reach the highest one."""
+    kpts, offset = mesh or structures.k_points(atoms)
     wave, density = cutoffs or (SETTINGS["ecutwfc_Ry"], SETTINGS["ecutrho_Ry"])
     bands = bands or 2 * len(atoms) + max(6, len(atoms) // 4)
     system = {
         "ecutwfc": wave, "ecutrho": density, "occupations": "smearing",
-        "smearing": SETTINGS["smearing"], "degauss": 0.001 if atom else SETTINGS["degauss_Ry"],
-        "nbnd": bands, "nosym": True,
+        "smearing": SETTINGS["smearing"], "degauss": SETTINGS["degauss_Ry"], "nbnd": bands, "nosym": True,
     }  # fmt: skip
-    if atom:
-        system |= {"nspin": 2, "starting_magnetization(1)": 0.5}
+    labelled, result = _pw(atoms, folder, system, kpts, offset)
+    if (
+        min(max(k.eps_n) for k in result.kpts)
+        < result.get_fermi_level() + EMPTY * system["degauss"] * units.Ry
+    ):
+        return run_pw(atoms, folder, mesh, cutoffs, bands + max(4, len(atoms) // 4))
+    return labelled
+
+
+def run_atom(folder: Path) -> Atoms:
+    """The free atom, spin polarised, s2 p2 with two unpaired electrons shared by three p orbitals."""
+    info = {"config_type": ATOM, "trajectory": ATOM, "temperature_K": 0.0}
+    atoms = Atoms("Si", positions=[(6.0, 6.25, 6.5)], cell=(12.0, 12.5, 13.0), pbc=True, info=info)
+    atoms.set_initial_magnetic_moments([2.0])
+    system = {
+        "ecutwfc": SETTINGS["ecutwfc_Ry"], "ecutrho": SETTINGS["ecutrho_Ry"], "occupations": "smearing",
+        "smearing": SETTINGS["smearing"], "degauss": 0.001, "nspin": 2, "tot_magnetization": 2,
+        "nbnd": 8, "nosym": True,
+    }  # fmt: skip
+    labelled, _ = _pw(atoms, folder, system, (1, 1, 1), (0, 0, 0))
+    del labelled.calc.results["stress"]  # of the box, not of an atom
+    return labelled
+
+
+def _pw(atoms: Atoms, folder: Path, system: dict, kpts, offset):
+    """One run of pw.x: the frame with its labels and the seconds they took, and all of the answer."""
+    folder.mkdir(parents=True, exist_ok=True)
     input_data = {
         "control": {
-            "calculation": "scf", "tprnfor": True, "tstress": not atom, "outdir": "./tmp",
+            "calculation": "scf", "tprnfor": True, "tstress": True, "outdir": "./tmp",
             "pseudo_dir": str(PSEUDO_DIR), "disk_io": "none", "verbosity": "high",
         },
         "system": system,
@@ -82,42 +106,25 @@ def run_pw(atoms: Atoms, folder: Path, mesh=None, cutoffs=None, bands: int | Non
             handle, atoms, input_data=input_data, pseudopotentials={"Si": PSEUDOPOTENTIAL},
             kpts=kpts, koffset=offset,
         )  # fmt: skip
-    seconds = _pw(folder)
-    text = (folder / "pw.out").read_text()
-    if "convergence has been achieved" not in text:
+    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    command = ["pw.x", "-in", "pw.in"]
+    start = time.monotonic()
+    with open(folder / "pw.out", "w") as out:
+        subprocess.run(command, cwd=folder, env=environment, stdout=out, stderr=subprocess.STDOUT, check=True)
+    seconds = time.monotonic() - start
+    if "convergence has been achieved" not in (folder / "pw.out").read_text():
         raise RuntimeError(f"{folder}: the SCF cycle did not converge")
     with open(folder / "pw.out") as handle:
         result = list(read_espresso_out(handle, index=slice(None)))[-1].calc
-    fermi, width = result.get_fermi_level(), SETTINGS["degauss_Ry"] * units.Ry
-    top = min(max(kpt.eps_n) for kpt in result.kpts)
-    if not atom and top < fermi + EMPTY * width:
-        return run_pw(atoms, folder, mesh, cutoffs, bands + max(4, len(atoms) // 4))
     labelled = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True, info=dict(atoms.info))
-    labelled.info |= {"seconds": round(seconds, 1), "kpts": " ".join(map(str, kpts)), "bands": bands}
-    labels = {
-        "energy": result.results["energy"],
-        "forces": result.results["forces"],
-    }  # of "!", the free energy
-    if not atom:
-        labels["stress"] = result.results["stress"]
+    labelled.info |= {
+        "seconds": round(seconds, 1), "kpts": " ".join(map(str, kpts)), "bands": system["nbnd"],
+        "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+    # the energy is that of "!", the free energy
+    labels = {key: result.results[key] for key in ("energy", "forces", "stress")}
     labelled.calc = SinglePointCalculator(labelled, **labels)
-    return labelled
-
-
-def _pw(folder: Path) -> float:
-    """Run pw.x on the input in `folder`: wall seconds."""
-    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-    start = time.monotonic()
-    with open(folder / "pw.out", "w") as out:
-        subprocess.run(
-            ["pw.x", "-in", "pw.in"],
-            cwd=folder,
-            env=environment,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            check=True,
-        )
-    return time.monotonic() - start
+    return labelled, result
 
 
 # ---------------------------------------------------------------- stages
@@ -129,12 +136,6 @@ def committed() -> dict[str, Atoms]:
     files = [HERE / f"silicon_pbe_{part}.extxyz" for part in PARTS]
     frames = [frame for file in files if file.exists() for frame in read(file, ":")]
     return {frame.info["trajectory"]: frame for frame in frames}
-
-
-def isolated_atom() -> Atoms:
-    """One atom in a box without symmetry, so that its occupations are whole numbers."""
-    info = {"config_type": "isolated_atom", "trajectory": "isolated_atom", "temperature_K": 0.0}
-    return Atoms("Si", positions=[(6.0, 6.25, 6.5)], cell=(12.0, 12.5, 13.0), pbc=True, info=info)
 
 
 def make_structure(work: Path, name: str, kind: structures.Kind, index: int) -> None:
@@ -149,7 +150,6 @@ def make_structure(work: Path, name: str, kind: structures.Kind, index: int) -> 
 def make_structures(work: Path) -> None:
     """All structures that are not labelled yet."""
     (work / "structures").mkdir(exist_ok=True)
-    write(work / "structures" / "isolated_atom.extxyz", isolated_atom(), format="extxyz")
     done = committed()
     with ProcessPoolExecutor(2) as pool:
         jobs = [
@@ -166,20 +166,23 @@ def order() -> list[str]:
     for kind in structures.KINDS:
         mine = rng.permutation([name for name, k, _ in structures.names() if k is kind])
         ranked += [((i + rng.uniform()) / len(mine), str(name)) for i, name in enumerate(mine)]
-    return ["isolated_atom", *(name for _, name in sorted(ranked))]
+    return [ATOM, *(name for _, name in sorted(ranked))]
 
 
-def label(work: Path, part: tuple[int, int]) -> None:
-    """Label what is not labelled yet of the frames of one part."""
+def label(work: Path, part: tuple[int, int], only: str) -> None:
+    """Label what is not labelled yet of the frames of one part whose names match `only`."""
     done = committed()
     (work / "labels").mkdir(exist_ok=True)
-    mine = order()[part[0] :: part[1]]
+    mine = [name for name in order() if fnmatch(name, only)][part[0] :: part[1]]
     for number, name in enumerate(mine):
         target = work / "labels" / f"{name}.extxyz"
         if target.exists() or name in done:
             continue
-        labelled = run_pw(read(work / "structures" / f"{name}.extxyz"), work / f"scratch{part[0]}")
-        labelled.info["date"] = time.strftime("%Y-%m-%d")
+        scratch = work / f"scratch{part[0]}"
+        if name == ATOM:
+            labelled = run_atom(scratch)
+        else:
+            labelled = run_pw(read(work / "structures" / f"{name}.extxyz"), scratch)
         write(target.with_suffix(".tmp"), labelled, format="extxyz")
         os.replace(target.with_suffix(".tmp"), target)
         print(f"{number + 1}/{len(mine)} {name} {labelled.info['seconds']} s", flush=True)
@@ -236,7 +239,7 @@ def collect(work: Path) -> None:
     frames = committed()
     for path in sorted((work / "labels").glob("*.extxyz")):
         frames.setdefault(path.stem, read(path))
-    split = structures.split_of() | {"isolated_atom": "train"}
+    split = structures.split_of() | {ATOM: "train"}
     files = {}
     for part in PARTS:
         mine = [frames[name] for name in sorted(frames) if split[name] == part]
@@ -251,7 +254,8 @@ def collect(work: Path) -> None:
             "machine_seconds": round(sum(frame.info["seconds"] for frame in mine)),
             "dates": sorted({frame.info["date"] for frame in mine}),
         }
-    out = subprocess.run(["pw.x", "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    # pw.x has no way to ask for its version: it starts, finds no input, and leaves files behind
+    out = subprocess.run(["pw.x"], cwd=work, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     version = next((line.strip() for line in out.stdout.splitlines() if "Program PWSCF" in line), "unknown")
     provenance = {
         "code": version.split(" starts")[0],
@@ -259,7 +263,7 @@ def collect(work: Path) -> None:
         "pseudopotential": PSEUDOPOTENTIAL,
         "pseudopotential_sha256": hashlib.sha256((PSEUDO_DIR / PSEUDOPOTENTIAL).read_bytes()).hexdigest(),
         "settings": SETTINGS,
-        "isolated_atom": "spin polarised, 12 x 12.5 x 13 A, Gamma, degauss 0.001 Ry",
+        "isolated_atom": "spin polarised triplet, 12 x 12.5 x 13 A, Gamma, degauss 0.001 Ry",
         "energy": "free energy of the smeared system, whose derivative the forces are",
         "left_out": "contacts below 1.9 A (dimers too): the cores of the pseudopotential overlap",
         "script": "reference_data/silicon/make.py, structures.py",
@@ -278,6 +282,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("build/silicon"), help="scratch folder, not committed"
     )
+    parser.add_argument("--only", default="*", help="label the frames of these names: 'md_300K-*'")
     parser.add_argument("--part", default="0/1", help="0/2 and 1/2: two calls share the frames")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -286,7 +291,7 @@ def main() -> None:
     elif args.stage == "convergence":
         convergence(args.work)
     elif args.stage == "label":
-        label(args.work, tuple(int(n) for n in args.part.split("/")))
+        label(args.work, tuple(int(n) for n in args.part.split("/")), args.only)
     else:
         collect(args.work)
 

@@ -39,20 +39,20 @@ class Kind:
 
 
 KINDS = (
-    Kind("md_300K", 8, (300, 300), scale=(0.995, 1.005)),
-    Kind("md_600K", 8, (600, 600), scale=(0.995, 1.01)),
-    Kind("md_1200K", 8, (1200, 1200), scale=(0.995, 1.015)),
-    Kind("md_1500K", 8, (1500, 1500), scale=(0.995, 1.02)),
-    Kind("liquid", 8, (1700, 3000), scale=(0.95, 1.0)),
-    Kind("liquid_small", 20, (1700, 4000), scale=(0.93, 1.02)),
-    Kind("hot", 30, (900, 2200), strain=0.03, scale=(0.97, 1.03)),
+    Kind("md_300K", 6, (300, 300), scale=(0.995, 1.005)),
+    Kind("md_600K", 6, (600, 600), scale=(0.995, 1.01)),
+    Kind("md_1200K", 6, (1200, 1200), scale=(0.995, 1.015)),
+    Kind("md_1500K", 6, (1500, 1500), scale=(0.995, 1.02)),
+    Kind("liquid", 4, (1700, 3000), scale=(0.95, 1.0)),
+    Kind("liquid_small", 16, (1700, 4000), scale=(0.93, 1.02)),
+    Kind("hot", 24, (900, 2200), strain=0.03, scale=(0.97, 1.03)),
     Kind("volume", 13, (0, 0)),
-    Kind("strained", 60, (100, 700), strain=0.06),
-    Kind("compressed", 20, (300, 1500), scale=(0.88, 0.97)),
+    Kind("strained", 80, (100, 700), strain=0.06),
+    Kind("compressed", 30, (300, 1500), scale=(0.88, 0.97)),
     Kind("expanded", 20, (300, 1500), scale=(1.03, 1.12)),
-    Kind("vacancy", 24, (300, 1300), scale=(0.99, 1.01)),
-    Kind("surface", 36, (300, 1200), scale=(0.99, 1.01)),
-    Kind("phases", 40, (100, 600), strain=0.03, scale=(0.95, 1.06)),
+    Kind("vacancy", 10, (300, 1300), scale=(0.99, 1.01)),
+    Kind("surface", 24, (300, 1200), scale=(0.99, 1.01)),
+    Kind("phases", 56, (100, 600), strain=0.03, scale=(0.95, 1.06)),
 )
 VOLUME_SCALES = (0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06)
 
@@ -94,7 +94,7 @@ def split_of() -> dict[str, str]:
 
 def k_points(atoms: Atoms) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Mesh and offset of the same k-point density for every cell; one point along a vacuum."""
-    mesh = [max(1, math.ceil(K_SPACING / length - 0.15)) for length in atoms.cell.lengths()]
+    mesh = [max(1, round(K_SPACING / length)) for length in atoms.cell.lengths()]
     if atoms.info["config_type"] == "surface":
         mesh[2] = 1
     return tuple(mesh), tuple(int(n > 1) for n in mesh)
@@ -165,7 +165,7 @@ def _cell(kind: Kind, index: int, rng: np.random.Generator) -> Atoms:
     if kind.name in ("hot", "liquid_small"):
         return cubic * (2, 1, 1)
     if kind.name == "vacancy":
-        atoms = cubic * ((2, 2, 2) if index % 6 == 0 else (2, 2, 1))
+        atoms = cubic * ((2, 2, 2) if index % 5 == 0 else (2, 2, 1))
         del atoms[int(rng.integers(len(atoms)))]
         return atoms
     if kind.name == "surface":
@@ -176,13 +176,13 @@ def _cell(kind: Kind, index: int, rng: np.random.Generator) -> Atoms:
 
 
 def _slab(index: int) -> Atoms:
-    """Slabs of 12 to 16 atoms with 9 A of vacuum: (100), (111), (110) in turn."""
+    """Slabs of 16 atoms with 9 A of vacuum: (100), (111), (110) in turn."""
     if index % 3 == 0:
         atoms = diamond100("Si", (2, 1, 8), a=LATTICE_A, vacuum=4.5)
     elif index % 3 == 1:
         atoms = diamond111("Si", (2, 1, 8), a=LATTICE_A, vacuum=4.5)
     else:
-        atoms = surface(bulk("Si", cubic=True, a=LATTICE_A), (1, 1, 0), 3, vacuum=4.5)
+        atoms = surface(bulk("Si", cubic=True, a=LATTICE_A), (1, 1, 0), 2, vacuum=4.5)
     atoms.pbc = True
     return atoms
 

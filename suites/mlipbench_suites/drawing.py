@@ -40,8 +40,18 @@ def trace(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
 def line(x: FloatArray, y: FloatArray, label: str, role: str = "data") -> Series:
     """A line, thinned and rounded; values that are not numbers are left out."""
     known = np.isfinite(x) & np.isfinite(y)
-    x, y = trace(x[known], y[known])
-    return Series.model_validate({"kind": "line", "x": x, "y": y, "label": label, "role": role})
+    a, b = trace(x[known], y[known])
+    thinned = f"{len(a)} of {known.sum()} points, the lowest and highest of each stretch"
+    return Series.model_validate(
+        {
+            "kind": "line",
+            "x": a,
+            "y": b,
+            "label": label,
+            "role": role,
+            "thinned": thinned if len(a) < known.sum() else "",
+        }
+    )
 
 
 def level(y: float, label: str, role: str = "limit") -> Series:
@@ -102,4 +112,5 @@ def points(x: FloatArray, y: FloatArray, label: str, dense: bool = False) -> Ser
         x=rounded(x[chosen]).tolist(),
         y=rounded(y[chosen]).tolist(),
         label=label,
+        thinned=f"{len(chosen)} of {len(known)} points, evenly chosen" if len(chosen) < len(known) else "",
     )

@@ -12,6 +12,7 @@ from mlipbench_suites.hole import Finding
 
 MASS_VELOCITY_SQUARED = 103.642697  # eV per u (A/fs)^2
 TEMPERATURE_TOLERANCE = 0.1
+BEYOND_CHANCE = 0.9999  # four standard errors where many samples tell them
 COM_TOLERANCE = 1e-3
 
 
@@ -27,11 +28,12 @@ class Realised:
 def realised(trajectory: Trajectory, temperature_K: float, fix_com: bool = True) -> Realised:
     """Mean temperature (its start dropped where it differs) and momentum of a thermostatted run.
 
-    The temperature may be off by a tenth or, in a small system, by four standard errors of its average.
+    The temperature may be off by a tenth or, in a small system or a short run, by what chance explains.
     """
-    average = stats.time_average(trajectory.temperature)
+    average = stats.time_average(trajectory.temperature[finite(trajectory)])
     share = com_share(trajectory)
-    tolerance = max(TEMPERATURE_TOLERANCE * temperature_K, 4 * (average.stderr or 0.0))
+    chance = average.half_width(BEYOND_CHANCE) if average.stderr is not None else 0.0
+    tolerance = max(TEMPERATURE_TOLERANCE * temperature_K, chance)
     problem = ""
     if abs(average.value - temperature_K) > tolerance:
         problem = f"the realised temperature is {average.value:.0f} K where {temperature_K:g} K was asked"

@@ -27,8 +27,9 @@ from mlipbench.api import (
     Trajectory,
     TrajectorySpec,
     drift,
+    literature,
 )
-from mlipbench_suites import hole, nve_figures
+from mlipbench_suites import hole, methods, nve_figures
 from mlipbench_suites.dynamics import (
     MASS_VELOCITY_SQUARED,
     com_share,
@@ -54,7 +55,9 @@ class NveParams(SuiteParams):
         default=0.5, description="0.5 serves hydrogen; 1 to 2 where nothing lighter than carbon moves"
     )
     duration_ps: Duration = Field(default=50.0, description="length of each NVE run")
-    prepare_ps: Duration = Field(default=5.0, description="NVT (Langevin) before it")
+    prepare_ps: PositiveFloat = Field(
+        default=5.0, description="NVT (Langevin) before it; no tier shortens it, so that all start alike"
+    )
     half_step_ps: PositiveFloat = Field(
         default=1.0, description="run at half the time step, for the check; no tier shortens it"
     )
@@ -82,15 +85,21 @@ class NveDrift(Suite):
     title: ClassVar[str] = "Energy conservation (NVE)"
     method: ClassVar[str] = (
         "Each run starts from Maxwell-Boltzmann velocities with the centre of mass at rest, is held at its "
-        "temperature by Langevin dynamics (BAOAB), and goes on at constant energy with velocity Verlet. "
-        "The drift is the slope of the total energy per atom; its error comes from a mixture of noise "
-        "models, from white noise to a random walk, each weighed by its restricted likelihood, so that "
+        "temperature by Langevin dynamics (BAOAB [@leimkuhler2013]), and goes on at constant energy with "
+        "velocity Verlet [@swope1982]. "
+        "The drift is the slope of the total energy per atom; its error comes from a mixture of white "
+        "noise and a random walk, each weighed by its restricted likelihood [@harville1977], so that "
         "neither a bounded oscillation nor rounding noise is mistaken for the other. A second run from the "
         "same start at half the time step tells the integrator's error, which falls with the square of the "
-        "step on a smooth surface (velocity Verlet: Swope et al., J. Chem. Phys. 76, 637 (1982)), from "
+        "step on a smooth surface, from "
         "forces that are no gradient. Monitors end a run that has left physics, and the report shows its "
         "last frame. That frame and the start are then quenched: a hole in the energy surface is confirmed "
         "where the frame's minimum lies deeper and holds atoms that are unphysically close."
+    )
+    citations = (
+        literature.BAOAB,
+        literature.VELOCITY_VERLET,
+        literature.RESTRICTED_LIKELIHOOD,
     )
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     criteria: ClassVar[tuple[Criterion, ...]] = (
@@ -191,10 +200,12 @@ class NveDrift(Suite):
         p: NveParams = params
         outcome = Outcome([])
         rows: list[list[str | float | int | None]] = []
+        mains: list[Trajectory] = []
         for t in p.temperatures_K:
             prepared, main, half = (data.trajectory(label) for label in _labels(t))
             broken = (_labels(t)[0], prepared) if prepared.event else (_labels(t)[1], main)
             run = _Run(t, prepared, main, hole.find(data, *broken))
+            mains.append(main)
             line = _drift(run)
             broke_off = any(r.event is not None for r in (prepared, main, half))
             checked, remark = step_check(_energy_per_atom(main), _energy_per_atom(half), t, broke_off)
@@ -213,6 +224,7 @@ class NveDrift(Suite):
                 rows=rows,
             )
         )
+        outcome.methods = methods.nve(p, mains)
         return outcome
 
 
@@ -255,8 +267,8 @@ def _measurements(run: _Run, line: drift.Drift) -> list[Measurement]:
             n_eff=line.n_eff,
             conditions=conditions,
             evidence=length,
-            method="slope of the total energy, mixture of noise models; n_eff: blocks less one; weight of "
-            f"a random walk {line.random_walk:.2f}",
+            method="slope of the total energy under white noise or a random walk, as the data say; weight of "
+            f"the walk {line.random_walk:.2f}",
             note=problem or ("too few samples for a slope" if line.stderr is None else ""),
         ),
         survival("failures", run.main, run.prepared, run.found, run.temperature_K),
@@ -268,7 +280,7 @@ def _measurements(run: _Run, line: drift.Drift) -> list[Measurement]:
                 "stderr": state.temperature.stderr,
                 "n_eff": state.temperature.n_eff,
                 "exact": False,
-                "method": "second half of the NVT preparation, autocorrelation time",
+                "method": "second half of the NVT preparation; noise of short or long memory",
             }
         ),
     ]

@@ -24,10 +24,11 @@ from mlipbench.api import (
     SuiteParams,
     Table,
     duplicates,
+    literature,
     parity,
     stats,
 )
-from mlipbench_suites import parity_pictures, parity_tables
+from mlipbench_suites import methods, parity_pictures, parity_tables
 from mlipbench_suites.parity_numbers import Answers, Summaries, summarise, systematic
 
 
@@ -61,7 +62,8 @@ class Parity(Suite):
     title: ClassVar[str] = "Energies, forces and stresses against labels"
     method: ClassVar[str] = (
         "The potential answers for labelled frames that it has not been trained on. Averages of absolute "
-        "errors have error bars by bootstrap over trajectories of frames (frames where none are named), "
+        "errors have error bars by bootstrap [@efron1979] over trajectories of frames (frames where none are "
+        "named), "
         "never over force components, which are not independent. The skill compares with the prediction "
         "of each composition's mean energy, and of no force. Tails are judged within bins of species and "
         "force, since pooled residuals mix scales. The systematic share is what a small cross-validated "
@@ -70,6 +72,7 @@ class Parity(Suite):
         "random errors average out along a trajectory, systematic ones accumulate. Stresses count six "
         "components."
     )
+    citations = (literature.BOOTSTRAP,)
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     criteria: ClassVar[tuple[Criterion, ...]] = (
         Criterion(
@@ -144,6 +147,7 @@ class Parity(Suite):
         wanted = ["energy", "forces", *(["stress"] if stress else [])]
         answers = context.evaluate(structures, wanted)
         _save_labels(context, frames)
+        context.save("level_of_theory", np.array([context.level_of_theory(p.frames)]))
         context.save("energy_predicted", np.array([a.energy for a in answers]))
         context.save("forces_predicted", np.concatenate([_or_nan(a.forces, (0, 3)) for a in answers]))
         if stress:
@@ -179,6 +183,7 @@ class Parity(Suite):
             *parity_pictures.worst(answers, p.worst_frames),
         ]
         _held_out(p, data, answers, outcome)
+        outcome.methods = methods.parity(p, data, answers)
         return outcome
 
 
@@ -257,8 +262,8 @@ def _energies(p: ParityParams, s: Summaries, answers: Answers) -> list[Measureme
     note = ""
     if s.fitted:
         note = (
-            f"after a fitted offset per element, which uses up {s.fitted} degree(s) of freedom (taken off "
-            f"n_eff); as it is the error is {1000 * s.energy_as_is.mae.value:.4g} meV/atom"
+            f"after a fitted offset per element ({s.fitted} of the degrees of freedom, taken off n_eff); as "
+            f"it is the error is {1000 * s.energy_as_is.mae.value:.4g} meV/atom"
         )
     e, unit = s.energy, "meV/atom"
     spread = "energies per atom after removal of each composition's mean"
@@ -315,11 +320,12 @@ def _stresses(s: Summaries, answers: Answers, asked: bool) -> list[Measurement]:
 def _zero(p: ParityParams, align: parity.Alignment, s: Summaries) -> list[str]:
     if p.energy_reference == "as_is" or s.energy is None or s.energy_as_is is None:
         return []
+    zero = {"fitted": "a fitted offset per element", "isolated_atoms": "the isolated atoms"}
     offsets = ", ".join(f"{chemical_symbols[z]} {c:+.6g} eV" for z, c in align.offsets.items())
     return [
-        f"The zero of the energy was set by {p.energy_reference.replace('_', ' ')}: taken off the "
-        f"predictions {offsets} per atom. As it is the error is {1000 * s.energy_as_is.mae.value:.5g} "
-        f"meV/atom, with this zero {1000 * s.energy.mae.value:.4g} meV/atom."
+        f"The zero of the energy was set by {zero[p.energy_reference]}: taken off the predictions {offsets} "
+        f"per atom. As it is the error is {1000 * s.energy_as_is.mae.value:.5g} meV/atom, with this zero "
+        f"{1000 * s.energy.mae.value:.4g} meV/atom."
     ]
 
 

@@ -13,7 +13,7 @@ FEW_FRAMES = 500
 
 def figures(answers: Answers, align: parity.Alignment) -> list[Figure]:
     """Parity plots, histograms of residuals, errors against magnitude and against what a frame is."""
-    panels, residuals = [], []
+    panels, residuals, spreads = [], [], []
     labels = answers.labels
     known = np.isfinite(align.errors)
     if known.any():
@@ -23,18 +23,21 @@ def figures(answers: Answers, align: parity.Alignment) -> list[Figure]:
         y = x + 1000 * align.errors[known]
         panels.append(_parity("Energy", "energy less composition mean (meV/atom)", x, y))
         residuals.append(_residuals("Energy", "predicted - label (meV/atom)", y - x))
+        spreads.append(_spread("energies", y - x, "meV/atom"))
     errors = answers.force_errors.reshape(-1)
     good = np.isfinite(errors)
     if good.any():
         reference = labels.forces.reshape(-1)[good]
         panels.append(_parity("Force", "force component (eV/A)", reference, reference + errors[good]))
         residuals.append(_residuals("Force", "predicted - label (meV/A)", 1000 * errors[good]))
+        spreads.append(_spread("force components", 1000 * errors[good], "meV/A"))
     if answers.stress_predicted is not None:
         a, b = parity.voigt(answers.stress).reshape(-1), parity.voigt(answers.stress_predicted).reshape(-1)
         both = np.isfinite(a) & np.isfinite(b)
         if both.any():
             panels.append(_parity("Stress", "stress component (eV/A^3)", a[both], b[both]))
             residuals.append(_residuals("Stress", "predicted - label (eV/A^3)", (b - a)[both]))
+            spreads.append(_spread("stress components", (b - a)[both], "eV/A^3"))
     if not panels:
         return []
     found = [
@@ -42,7 +45,8 @@ def figures(answers: Answers, align: parity.Alignment) -> list[Figure]:
             id="parity",
             caption="Predicted against labelled values with the diagonal. A sound potential is a tight "
             "cloud on the diagonal: no bow, no fan, no island off it.",
-            alt="Predicted energies, forces and stresses against their labels.",
+            alt="Predicted against labelled values, which leave the diagonal by, root mean square and mean: "
+            f"{'; '.join(spreads)}.",
             panels=panels,
         ),
         Figure(
@@ -50,7 +54,8 @@ def figures(answers: Answers, align: parity.Alignment) -> list[Figure]:
             caption="Distribution of the errors, with the Gaussian of the same robust width. A sound "
             "potential has a narrow histogram about zero; pooled force errors look heavier than a "
             "Gaussian even then, because they mix small and large forces.",
-            alt="Histograms of the errors with a Gaussian of the same width.",
+            alt="Histograms of the errors with a Gaussian of the same robust width; root mean square and "
+            f"mean: {'; '.join(spreads)}.",
             panels=residuals,
         ),
     ]
@@ -73,6 +78,10 @@ def _parity(title: str, what: str, x: np.ndarray, y: np.ndarray) -> Panel:
     )
 
 
+def _spread(what: str, errors: np.ndarray, unit: str) -> str:
+    return f"{what} {np.sqrt(np.mean(errors**2)):.3g} and {errors.mean():+.2g} {unit}"
+
+
 def _residuals(title: str, what: str, errors: np.ndarray) -> Panel:
     return Panel(title=title, xlabel=what, ylabel="probability density", series=histogram(errors, "errors"))
 
@@ -86,7 +95,11 @@ def _magnitude(answers: Answers) -> Figure:
         caption="Size of the force error against size of the labelled force, atom by atom, with the mean in "
         "bins. It rises slowly in a sound potential; a steep rise is fanning: large forces are thinly "
         "sampled or the model is biased.",
-        alt="Force error against the magnitude of the labelled force.",
+        alt="The mean force error goes from "
+        f"{bins[0].mean:.3g} meV/A at a labelled force of {bins[0].centre:.2g} eV/A to {bins[-1].mean:.3g} "
+        f"meV/A at {bins[-1].centre:.2g} eV/A."
+        if bins
+        else "Too few atoms for a mean in bins.",
         panels=[
             Panel(
                 xlabel="labelled force (eV/A)",
@@ -107,12 +120,14 @@ def _magnitude(answers: Answers) -> Figure:
 
 
 def _structure(answers: Answers, align: parity.Alignment) -> Figure:
-    panels = []
+    panels, trends = [], []
     errors = 1000 * align.errors
     for name, column in zip(answers.features.names, answers.features.values.T, strict=True):
         if not np.isfinite(column).any() or np.nanstd(column) == 0:
             continue
         bins = structured.binned(column, errors, answers.clusters, 5)
+        if bins:
+            trends.append(f"from {bins[0].mean:+.2g} to {bins[-1].mean:+.2g} over {name}")
         panels.append(
             Panel(
                 xlabel=name,
@@ -135,7 +150,7 @@ def _structure(answers: Answers, align: parity.Alignment) -> Figure:
         id="parity-structure",
         caption="Signed energy error against what describes a frame, with means in bins. A sound potential "
         "scatters about zero everywhere; a trend is a systematic error that accumulates along a trajectory.",
-        alt="Signed energy errors against density, energy, closest contact and r.m.s. force.",
+        alt=f"Means in bins of the signed energy error go, in meV/atom, {'; '.join(trends) or 'nowhere'}.",
         panels=panels or [Panel(xlabel="frame", ylabel="energy error (meV/atom)", series=[])],
     )
 

@@ -29,8 +29,10 @@ from mlipbench.api import (
     Trajectory,
     TrajectorySpec,
     VelocityRescaling,
+    literature,
+    stats,
 )
-from mlipbench_suites import hole
+from mlipbench_suites import hole, methods
 from mlipbench_suites.drawing import level, line
 from mlipbench_suites.dynamics import Realised, each_once, event_picture, explained, realised
 from mlipbench_suites.nve_figures import contact_panel
@@ -75,11 +77,21 @@ class Stability(Suite):
         "5 eV/atom below the start, an answer that is no number. The last frame of a run that broke off and "
         "the start are quenched: a hole in the energy surface is confirmed where the frame's minimum lies "
         "deeper and holds atoms that are unphysically close. One run is one trial: where none of them "
-        "fails in a total time t, the failure rate lies below about 3/t at 95 % confidence (Poisson; J. A. "
-        "Hanley, A. Lippman-Hand, JAMA 249, 1743 (1983)). The closest contact is followed throughout; for "
+        "fails in a total time t, the failure rate lies below about 3/t at 95 % confidence (Poisson "
+        "[@hanley1983]). The closest contact is followed throughout; for "
         "molecules the bond graph of the start, for ordered solids the Lindemann ratio, the displacements "
         "and the share of neighbours kept, so that melting, which is physics, is told apart from failure. "
-        "Mean temperatures have errors from the autocorrelation time with the equilibration dropped."
+        "Mean temperatures have errors under noise of short and of long memory, mixed as their restricted "
+        "likelihoods say [@harville1977]; the equilibration is detected by the autocorrelation time "
+        "[@wolff2004] and dropped [@chodera2016]."
+    )
+    citations = (
+        literature.BAOAB,
+        literature.VELOCITY_RESCALING,
+        literature.RULE_OF_THREE,
+        literature.AUTOCORRELATION,
+        literature.EQUILIBRATION,
+        literature.RESTRICTED_LIKELIHOOD,
     )
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     criteria: ClassVar[tuple[Criterion, ...]] = (
@@ -142,8 +154,10 @@ class Stability(Suite):
         p: StabilityParams = params
         outcome = Outcome([])
         rows: list[list[str | float | int | None]] = []
+        every: list[Trajectory] = []
         for t in _temperatures(p, data.intended_use):
             runs = [data.trajectory(_label(t, replica)) for replica in range(p.replicas)]
+            every += runs
             states = [realised(run, t) for run in runs]
             found = [hole.find(data, _label(t, k), run) for k, run in enumerate(runs)]
             outcome.measurements += [*_survival(runs, states, found, t), *_temperature(runs, states, t)]
@@ -163,6 +177,7 @@ class Stability(Suite):
                 rows=rows,
             )
         )
+        outcome.methods = methods.stability(p, _temperatures(p, data.intended_use), every)
         return outcome
 
 
@@ -231,26 +246,24 @@ def _temperature(runs: list[Trajectory], states: list[Realised], t: float) -> li
     known = [s.temperature for s in states if s.temperature.stderr is not None]
     if not known or any(run.event is not None for run in runs):
         return []
-    mean = float(np.mean([a.value for a in known]))
-    stderr = float(np.sqrt(sum((a.stderr or 0.0) ** 2 for a in known)) / len(known))
-    n_eff = sum(a.n_eff for a in known)
-    method = "time average, equilibration dropped; error from the autocorrelation time and blocks"
+    joint = stats.combined(known)
+    method = "time average, equilibration dropped; error: noise of short or long memory, as the data say"
     return [
         Measurement(
             name="mean_temperature",
-            value=mean,
+            value=joint.value,
             unit="K",
-            stderr=stderr,
-            n_eff=n_eff,
+            stderr=joint.stderr,
+            n_eff=joint.n_eff,
             conditions=conditions,
             method=method,
         ),
         Measurement(
             name="temperature_error",
-            value=100 * (mean / t - 1),
+            value=100 * (joint.value / t - 1),
             unit="%",
-            stderr=100 * stderr / t,
-            n_eff=n_eff,
+            stderr=100 * joint.stderr / t,
+            n_eff=joint.n_eff,
             conditions=conditions,
             method=method,
         ),

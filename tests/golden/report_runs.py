@@ -6,7 +6,6 @@ The numbers are made up, but every verdict comes from the judge itself.
 from __future__ import annotations
 
 import datetime
-import json
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +26,8 @@ from mlipbench.core.result import (
     SuiteSummary,
     Waiver,
 )
+from mlipbench.store import layout
+from mlipbench.store.runs import RunFolder
 
 KINDS = ("empty", "passing", "failing", "erring")
 
@@ -89,27 +90,24 @@ def build(kind: str, folder: Path) -> Path:
 def write(folder: Path, record: Results, suites: list[SuiteResult]) -> None:
     """The files of a run folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(record.model_dump_json(indent=1))
-    (folder / "plan.lock.yaml").write_text(
-        "title: Silicon\nsuites:\n  nve:\n    temperatures_K: [300, 600]\n"
+    run = RunFolder(folder)
+    run.write_results(record)
+    plan = "title: Silicon\nsuites:\n  nve:\n    temperatures_K: [300, 600]\n"
+    layout.write_plan(run.file(layout.PLAN), plan, record.plan_sha256)
+    layout.write_json(
+        run.file(layout.PROVENANCE),
+        {
+            "date": "2026-11-20T20:17:00+00:00",
+            "python": "3.11.7",
+            "cores": 2,
+            "packages": {"mlipbench": "0.1.0", "numpy": "2.4.6", "ase": "3.26.0"},
+            "git": {"commit": "58810ea41e77", "modified": False},
+            "seed": 1,
+        },
     )
-    (folder / "provenance.json").write_text(
-        json.dumps(
-            {
-                "date": "2026-11-20T20:17:00+00:00",
-                "python": "3.11.7",
-                "cores": 2,
-                "packages": {"mlipbench": "0.1.0", "numpy": "2.4.6", "ase": "3.26.0"},
-                "git": {"commit": "58810ea41e77", "modified": False},
-                "seed": 1,
-            }
-        )
-    )
-    (folder / "timings.json").write_text(json.dumps({s.key: 12.5 + 60 * i for i, s in enumerate(suites)}))
+    layout.write_json(run.file(layout.TIMINGS), {s.key: 12.5 + 60 * i for i, s in enumerate(suites)})
     for suite in suites:
-        place = folder / "suites" / suite.key
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "result.json").write_text(suite.model_dump_json())
+        run.suite(suite.key).write_result(suite)
 
 
 def results(kind: str, suites: list[SuiteResult]) -> Results:

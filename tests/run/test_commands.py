@@ -47,7 +47,7 @@ def test_list_names_what_a_suite_file_can_use(tmp_path):
     potentials = mlipbench("list", "potentials", cwd=tmp_path).stdout
     for name in ("sw-si", "lj-ar", "emt", "tersoff-si"):
         assert name in potentials
-    assert "silicon_pbe" in mlipbench("list", "references", cwd=tmp_path).stdout
+    assert "silicon_pbe" in mlipbench("references", "list", cwd=tmp_path).stdout
 
 
 def test_export_is_read_by_ase_at_the_stored_times(tmp_path):

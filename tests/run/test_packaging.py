@@ -34,7 +34,7 @@ def test_the_wheel_carries_suites_suite_files_and_reference_data(wheel):
         "mlipbench/shipped/suites/quickstart.yaml",
         "mlipbench/shipped/reference_data/manifest.yaml",
         "mlipbench/shipped/reference_data/argon/argon_lj.extxyz",
-        "mlipbench/shipped/reference_data/silicon/silicon_pbe.extxyz",
+        "mlipbench/shipped/reference_data/silicon/silicon_pbe_test.extxyz",
         "mlipbench/report/templates/report.html",
     ):
         assert name in names

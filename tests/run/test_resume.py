@@ -1,7 +1,6 @@
 """Kills, resumes, reuse, two processes, analyze: what is stored is whole, and bit for bit the same."""
 
 import hashlib
-import random
 import subprocess
 import time
 from pathlib import Path
@@ -33,40 +32,25 @@ def undisturbed(tmp_path_factory):
     return folder, fingerprints(folder / "out"), time.monotonic() - start
 
 
-def killed_and_resumed(folder: Path, seconds: float) -> tuple[dict[str, str], bool]:
-    """Fingerprints of a run killed after `seconds` and begun again; whether the kill came in time."""
+def killed_and_resumed(folder: Path, seconds: float) -> dict[str, str]:
+    """Fingerprints of a run killed after `seconds` and begun again."""
     suite = suite_file(folder, suites=SUITES)
     arguments = command("run", suite, "--output", "out")
     process = subprocess.Popen(
         arguments, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     time.sleep(seconds)
-    in_time = process.poll() is None
     process.kill()
     process.wait()
     done = mlipbench("run", suite, "--output", "out", cwd=folder)
     assert done.returncode in (0, 3), done.stdout + done.stderr
-    return fingerprints(folder / "out"), in_time
+    return fingerprints(folder / "out")
 
 
 @pytest.mark.parametrize("part", [0.45, 0.8])
 def test_a_killed_run_resumes_bit_for_bit(undisturbed, tmp_path, part):
     _, expected, seconds = undisturbed
-    assert killed_and_resumed(tmp_path, part * seconds)[0] == expected
-
-
-@pytest.mark.physics
-def test_twenty_kills_at_random_moments(undisturbed, tmp_path):
-    _, expected, seconds = undisturbed
-    rng = random.Random(20)
-    in_time = 0
-    for number in range(20):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        found, killed = killed_and_resumed(folder, rng.uniform(0.0, seconds))
-        assert found == expected, f"kill {number}"
-        in_time += killed
-    assert in_time >= 15
+    assert killed_and_resumed(tmp_path, part * seconds) == expected
 
 
 def test_sigterm_ends_cleanly_and_says_how_to_go_on(undisturbed, tmp_path):
@@ -123,7 +107,7 @@ def test_two_processes_on_one_folder(undisturbed, tmp_path):
         time.sleep(0.05)
     second = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
     assert second.returncode == 74
-    assert "in use by another" in second.stderr
+    assert f"in use by mlipbench, process {first.pid} on " in second.stderr
     assert first.wait(timeout=200) in (0, 3)
     assert fingerprints(tmp_path / "out") == undisturbed[1]
 

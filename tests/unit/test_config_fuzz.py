@@ -7,6 +7,7 @@ UnicodeError, OSError) that would reach a user as a traceback.
 import json
 import re
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 from hypothesis import HealthCheck, example, given, settings
@@ -46,6 +47,29 @@ def check(content: bytes) -> Plan | None:
 @example(b"'\\u0")
 @example(b"a: !!float x")
 @example(b"suites: {1: 2, null: 3, [a]: 4, {b: c}: 5}")
+@example(b"\xef\xbb\xbf")
+@example("title: a".encode("utf-16"))
+@example("title: a".encode("utf-32"))
+@example(b"title: \xff")
+@example(b"title: a\x00b")
+@example(b"[" * 20_000)
+@example(b"a: " * 5_000)
+@example(b"- " * 5_000)
+@example(b"&a [*a]")
+@example(b"&a {x: *a}")
+@example(b"suites: &s {nve: *s}")
+@example(b"<<: {suites: {}}")
+@example(b"!!python/object/apply:os.system ['false']")
+@example(b"suites: !!python/name:os.system {}")
+@example(b"seed: " + b"9" * 100_000)
+@example(b"seed: 0x" + b"f" * 10_000)
+@example(b"seed: 1e99999")
+@example(b"seed: 2027-01-01")
+@example(b"seed: 12:30:45")
+@example(b"seed: !!int '3'")
+@example(b"? " + b"k" * 2000 + b"\n: 1")
+@example(b"title: " + b"x" * 199_990)
+@example(b"x" * 300_000)
 def test_bytes(content):
     assert check(content) is None
 
@@ -69,6 +93,108 @@ def test_pieces_of_yaml(text):
 @given(st.integers(0, len(VALID)), st.integers(0, 12), st.lists(YAML_BITS, max_size=4).map("".join))
 def test_damaged_suite_files(at, removed, inserted):
     check((VALID[:at] + inserted + VALID[at + removed :]).encode())
+
+
+LINES = VALID.splitlines()
+ODD = st.sampled_from(
+    [
+        "",
+        "~",
+        "null",
+        "yes",
+        "no",
+        "on",
+        "0o17",
+        "017",
+        "0x1F",
+        "1_000",
+        "1e3",
+        "1,5",
+        ".5",
+        "5.",
+        "-0",
+        "+3",
+        ".inf",
+        "-.inf",
+        ".nan",
+        "nan",
+        "inf",
+        "1e999",
+        "9" * 30,
+        "2027-13-45",
+        "2027-01-31",
+        "[]",
+        "{}",
+        "[[]]",
+        "[1, 2",
+        "{a: 1",
+        "'",
+        '"',
+        '"\\ud800"',
+        "*nothing",
+        "&x 3",
+        "!!str 3",
+        "!mine 3",
+        "|",
+        ">",
+        "|2",
+        "# all gone",
+        "a: b: c",
+        "@at",
+        "`tick",
+        "%percent",
+        "- - -",
+        "? x",
+        "300 K",
+        "300K",
+        "1 000",
+        "٣٠٠",
+    ]
+)
+CHANGES = st.tuples(
+    st.sampled_from(["delete", "double", "indent", "outdent", "swap", "value", "key", "cut"]),
+    st.integers(0, len(LINES) - 1),
+    ODD,
+)
+
+
+def changed(lines: list[str], what: str, at: int, odd: str) -> list[str]:
+    """One change of the kind that an editor, a merge or a copy leaves behind."""
+    lines, at = list(lines), at % max(len(lines), 1)
+    line = lines[at] if lines else ""
+    key, colon, value = line.partition(":")
+    if what == "delete":
+        del lines[at : at + 1]
+    elif what == "double":
+        lines.insert(at, line)
+    elif what == "swap":
+        lines[at : at + 2] = lines[at : at + 2][::-1]
+    elif what == "cut":
+        lines = [*lines[:at], line[: len(line) // 2]]
+    else:
+        new = {"indent": f"  {line}", "outdent": line.removeprefix("  "), "value": f"{key}{colon} {odd}"}
+        lines[at : at + 1] = [new.get(what, f"{odd}:{value}")]
+    return lines
+
+
+@QUICK
+@given(st.lists(CHANGES, min_size=1, max_size=3))
+def test_a_valid_file_changed_line_by_line(changes):
+    lines = LINES
+    for what, at, odd in changes:
+        lines = changed(lines, what, at, odd)
+    check("\n".join(lines).encode())
+
+
+def test_aliases_that_multiply_cost_no_memory():
+    """A billion values in a dozen lines."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
+    tracemalloc.start()
+    assert check(("\n".join(lines) + "\n").encode()) is None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
 
 
 VALUES = st.recursive(

@@ -15,7 +15,6 @@ from ase.lattice.cubic import FaceCenteredCubic
 from mlipbench.core.errors import DataError
 from mlipbench.core.shipped import reference_data
 from mlipbench.core.suite import FramesRef, StructureRef
-from mlipbench.data import references
 from mlipbench.data.references import Manifest, update_manifest
 from mlipbench.data.structures import resolve_frames, resolve_structure
 
@@ -43,13 +42,12 @@ def folder_with(tmp_path, manifest=ENTRY, data=DATA):
     return tmp_path
 
 
-def test_update_notes_hash_and_frames_and_keeps_comments(tmp_path, capsys):
+def test_update_notes_hash_and_frames_and_keeps_comments(tmp_path):
     folder = folder_with(tmp_path)
-    with pytest.raises(DataError, match=r"has no sha256 yet: run python -m mlipbench\.data\.references"):
+    with pytest.raises(DataError, match=r"has no sha256 yet: run `mlipbench references update"):
         Manifest.load(folder).verify("argon")
-    assert references.main([str(folder)]) == 0
     digest = hashlib.sha256(DATA.encode()).hexdigest()
-    assert f"argon: sha256 None -> {digest}" in capsys.readouterr().out
+    assert update_manifest(folder) == [f"argon: sha256 None -> {digest}", "argon: n_frames None -> 1"]
     text = (folder / "manifest.yaml").read_text()
     assert text == ENTRY.replace("null", digest) + "    n_frames: 1\n"
     assert update_manifest(folder) == []
@@ -90,17 +88,50 @@ MALFORMED = {
         ENTRY.replace("true", "yes"),
         r":12:5: argon\.verified: Input should be a valid bool",
     ),
+    "unit nobody knows": (
+        ENTRY.replace("eV}", "eVolt}"),
+        r":8:13: argon\.units\.energy: .*unknown unit 'eVolt'",
+    ),
+    "unit of frames": (
+        ENTRY.replace("eV}", "meV}"),
+        r":3:3: argon: units: energy of frames is read in eV, got meV",
+    ),
+    "label nobody reads": (
+        ENTRY.replace("energy: eV", "dipole: eV"),
+        r":3:3: argon: units: frames have no 'dipole'",
+    ),
+    "file elsewhere": (
+        ENTRY.replace("a.extxyz", "../a.extxyz"),
+        r":6:5: argon\.file: .*expected a path below the folder of the manifest; got '\.\./a",
+    ),
+    "count of none": (
+        ENTRY + "    n_frames: 0\n",
+        r":13:5: argon\.n_frames: .*greater than or equal to 1; got 0",
+    ),
+    "no DOI": (ENTRY + "    doi: Rahman 1964\n", r":13:5: argon\.doi: String should match"),
+    "public, of no use": (
+        ENTRY + "    public: {url: ftp://x/, originals: {}, format: extxyz, facts: {}}\n",
+        r":13:14: argon\.public\.url: String should match pattern .*; got 'ftp://x/'\n"
+        r".*:13:29: argon\.public\.originals: .*\n.*:13:60: argon\.public\.facts\.n_frames: Field required",
+    ),
+    "public curve": (
+        ENTRY.replace("kind: frames", "kind: curve")
+        + "    public:\n      url: http://x/\n      originals: {a: null}\n      format: extxyz\n"
+        + "      facts: {n_frames: 1, n_atoms: 1, energy_mean_eV: 1, energy_sd_eV: 0}\n",
+        r":3:3: argon: public: only frames can be fetched, this is of kind curve",
+    ),
     "odd key": ("references:\n  argon: {[1]: 2}\n", r":2:3: argon: not a mapping of names and values"),
 }
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_malformed_manifest_is_located(case, tmp_path, capsys):
+def test_malformed_manifest_is_located(case, tmp_path):
     text, message = MALFORMED[case]
     folder = folder_with(tmp_path, text)
     with pytest.raises(DataError, match=rf"manifest\.yaml{message}"):
         Manifest.load(folder)
-    assert references.main([str(folder)]) == 2
+    with pytest.raises(DataError, match=rf"manifest\.yaml{message}"):
+        update_manifest(folder)
     assert (folder / "manifest.yaml").read_text() == text
 
 
@@ -120,7 +151,7 @@ def test_two_manifests(tmp_path):
 
 def test_other_kinds_hold_no_frames(tmp_path):
     manifest = Manifest.load(folder_with(tmp_path, ENTRY.replace("kind: frames", "kind: curve")))
-    with pytest.raises(DataError, match="holds curve, frames are expected"):
+    with pytest.raises(DataError, match=r"holds curve \(expected frames\)"):
         manifest.frames("argon")
 
 
@@ -202,9 +233,9 @@ def test_a_structure_of_any_format_of_ase(tmp_path):
 def test_shipped_references_are_what_the_manifest_says():
     manifest = Manifest.load(reference_data())
     for name, entry in manifest.entries.items():
-        if entry.sha256 is not None:
+        if entry.public is None:
             assert len(manifest.frames(name)) == entry.n_frames
-        assert (reference_data() / entry.script).is_file()
+            assert (reference_data() / entry.script).is_file()
 
 
 def test_argon_labels_are_those_of_the_pair_sum():

@@ -1,4 +1,9 @@
-"""The silicon reference set against itself: derivatives of its own energies, and published figures."""
+"""The silicon reference set against itself: derivatives of its own energies, its split, published figures."""
+
+import hashlib
+import json
+import math
+import sys
 
 import numpy as np
 import pytest
@@ -7,51 +12,116 @@ from mlipbench.core.shipped import reference_data
 from mlipbench.core.units import EV_PER_A3_IN_GPA
 from mlipbench.data.references import Manifest
 
+PARTS = ("train", "val", "test")
+FOLDER = reference_data() / "silicon"
+
 
 @pytest.fixture(scope="module")
-def frames():
-    return Manifest.load(reference_data()).frames("silicon_pbe")
+def parts():
+    manifest = Manifest.load(reference_data())
+    return {part: manifest.frames(f"silicon_pbe_{part}") for part in PARTS}
 
 
-def test_the_set_is_what_it_is_said_to_be(frames):
-    assert len(frames) >= 60
-    assert {len(f.structure) for f in frames} == {64}
-    assert {"volume", "strained", "compressed", "md_300K", "md_600K", "md_1200K", "md_1500K"} == {
-        f.config_type for f in frames
-    }
-    assert all(f.forces is not None and f.stress is not None and f.trajectory for f in frames)
+@pytest.fixture(scope="module")
+def bulk(parts):
+    """All frames but the isolated atom."""
+    return [f for frames in parts.values() for f in frames if f.config_type != "isolated_atom"]
 
 
-def test_net_forces_vanish(frames):
-    """A frame whose SCF cycle had not converged, or whose atoms were reordered, would show here."""
-    assert max(np.abs(f.forces.sum(axis=0)).max() for f in frames) < 5e-3
+@pytest.fixture(scope="module")
+def structures():
+    sys.path.insert(0, str(FOLDER))
+    try:
+        import structures
+    finally:
+        sys.path.remove(str(FOLDER))
+    return structures
 
 
-def test_pressure_is_the_derivative_of_the_energy(frames):
-    """Perfect crystals at five volumes: p = -dE/dV between neighbours, to the curvature of the fit.
+def test_the_split_is_the_frozen_one(parts, structures):
+    """Each frame comes from a run of its own and lies where the hash of its name puts it."""
+    split = structures.split_of() | {"isolated_atom": "train"}
+    provenance = json.loads((FOLDER / "provenance.json").read_text())["files"]
+    seen: list[str] = []
+    for part, frames in parts.items():
+        assert {split[f.trajectory] for f in frames} == {part}
+        names = sorted(name for name in split if split[name] == part)
+        record = provenance[f"silicon_pbe_{part}.extxyz"]
+        assert record["split_sha256"] == hashlib.sha256("\n".join(names).encode()).hexdigest()
+        file = FOLDER / f"silicon_pbe_{part}.extxyz"
+        assert record["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert record["frames"] == len(frames)
+        seen += [f.trajectory for f in frames]
+    assert len(seen) == len(set(seen))
+
+
+def test_every_kind_is_in_training_and_test(parts, structures):
+    kinds = {kind.name for kind in structures.KINDS}
+    assert kinds == {f.config_type for f in parts["test"]}
+    assert kinds | {"isolated_atom"} == {f.config_type for f in parts["train"]}
+
+
+def test_labels_are_complete(bulk):
+    assert all(f.energy is not None and f.forces is not None and f.stress is not None for f in bulk)
+
+
+def test_net_forces_vanish(bulk):
+    """pw.x removes the net force; atoms reordered or a column lost would show here."""
+    assert max(np.abs(f.forces.sum(axis=0)).max() for f in bulk) < 5e-3
+
+
+def test_no_contact_below_the_pseudopotential_cores(bulk, structures):
+    assert min(structures.closest(f.structure.to_ase()) for f in bulk) >= structures.CLOSEST_A
+
+
+def test_k_point_density_is_that_of_the_large_cell(structures):
+    """8 atoms: 4 x 4 x 4; 64 atoms: 2 x 2 x 2; a slab: one point along its vacuum."""
+    from ase.build import bulk, diamond100
+
+    cell = bulk("Si", cubic=True, a=structures.LATTICE_A)
+    cell.info["config_type"] = "strained"
+    assert structures.k_points(cell) == ((4, 4, 4), (1, 1, 1))
+    assert structures.k_points(cell * (2, 2, 2)) == ((2, 2, 2), (1, 1, 1))
+    slab = diamond100("Si", (2, 1, 8), a=structures.LATTICE_A, vacuum=4.5)
+    slab.info["config_type"] = "surface"
+    assert structures.k_points(slab)[0][2] == 1
+
+
+def _perfect(frames):
+    perfect = sorted((f for f in frames if f.config_type == "volume"), key=lambda f: f.structure.volume)
+    v = np.array([f.structure.volume / len(f.structure) for f in perfect])
+    e = np.array([f.energy / len(f.structure) for f in perfect])
+    # Birch-Murnaghan energies are a polynomial in x = V^(-2/3): fourth order over +-18 % of volume
+    return perfect, v, np.polynomial.Polynomial.fit(v ** (-2 / 3), e, 4)
+
+
+def test_pressure_is_the_derivative_of_the_energy(bulk):
+    """Perfect crystals at thirteen volumes: p = -dE/dV of a fit to the energies.
 
     A wrong sign or a stress in kbar instead of eV/A^3 fails at once; 0.6 GPa would be Pulay stress.
     """
-    perfect = sorted((f for f in frames if f.config_type == "volume"), key=lambda f: f.structure.volume)
-    v = np.array([f.structure.volume for f in perfect])
-    e = np.array([f.energy for f in perfect])
+    perfect, v, fit = _perfect(bulk)
     p = np.array([-np.trace(f.stress) / 3 for f in perfect])
-    # Birch-Murnaghan energies are a cubic polynomial in x = V^(-2/3)
-    fit = np.polynomial.Polynomial.fit(v ** (-2 / 3), e, 3)
     derived = fit.deriv()(v ** (-2 / 3)) * (2 / 3) * v ** (-5 / 3)
-    assert np.abs(derived - p).max() * EV_PER_A3_IN_GPA < 0.6
+    assert np.abs(derived - p)[1:-1].max() * EV_PER_A3_IN_GPA < 0.6
 
 
-def test_the_equation_of_state_is_that_of_pbe_silicon(frames):
+def test_the_equation_of_state_is_that_of_pbe_silicon(bulk):
     """PBE silicon: a = 5.47 A, B = 89 GPa (published plane-wave and all-electron values lie within
-    0.01 A and 2 GPa); the norm-conserving pseudopotential at 20 Ry is allowed three times that."""
-    perfect = [f for f in frames if f.config_type == "volume"]
-    v = np.array([f.structure.volume for f in perfect])
-    fit = np.polynomial.Polynomial.fit(v ** (-2 / 3), [f.energy for f in perfect], 3)
+    0.01 A and 2 GPa); the norm-conserving pseudopotential is allowed twice and three times that."""
+    _, v, fit = _perfect(bulk)
     grid = np.linspace(v.min(), v.max(), 20001)
     energies = fit(grid ** (-2 / 3))
     k = int(energies.argmin())
     step = grid[1] - grid[0]
-    bulk = grid[k] * (energies[k + 50] - 2 * energies[k] + energies[k - 50]) / (50 * step) ** 2
-    assert (grid[k] / 8) ** (1 / 3) == pytest.approx(5.47, abs=0.03)
-    assert bulk * EV_PER_A3_IN_GPA == pytest.approx(89.0, abs=6.0)
+    modulus = grid[k] * (energies[k + 50] - 2 * energies[k] + energies[k - 50]) / (50 * step) ** 2
+    assert math.cbrt(8 * grid[k]) == pytest.approx(5.47, abs=0.02)
+    assert modulus * EV_PER_A3_IN_GPA == pytest.approx(89.0, abs=6.0)
+
+
+def test_cohesive_energy(parts, bulk):
+    """PBE: 4.55 eV/atom (published, all-electron, spin-polarised atom); 0.15 eV is the pseudopotential's due,
+    an atom without spin would be off by 0.7 eV."""
+    (atom,) = [f for f in parts["train"] if f.config_type == "isolated_atom"]
+    lowest = min(f.energy / len(f.structure) for f in bulk if f.config_type == "volume")
+    assert atom.energy - lowest == pytest.approx(4.55, abs=0.15)

@@ -15,10 +15,12 @@ import pytest
 import mlipbench.report
 from mlipbench.core.figure import Figure, Panel, Series, StructurePicture
 from mlipbench.report import elements, hexagons, palette
-from mlipbench.report.figures import COLUMNS, MOST_POINTS, draw
-from mlipbench.report.structure import MOST_ATOMS, draw_structure, nice
-from mlipbench.report.tabular import figure_csv
+from mlipbench.report.figures import draw
+from mlipbench.report.quality import STEPS
+from mlipbench.report.structure import draw_structure, nice
+from mlipbench.report.tabular import Csv, panel_csv, structure_csv
 
+COLUMNS, MOST_POINTS, MOST_ATOMS = STEPS[0].columns, STEPS[0].points, STEPS[0].atoms
 KINDS = ("line", "points", "density", "band", "bars", "level", "diagonal")
 ROLES = ("data", "fit", "reference", "limit", "context")
 
@@ -162,7 +164,7 @@ def circles(svg: str, style: str) -> list[ElementTree.Element]:
 def test_structure_shows_every_atom_arrow_and_mark() -> None:
     arrows = np.zeros((8, 3))
     arrows[2] = [0.7, 0.1, 0.0]
-    svg = draw_structure(picture(arrows=arrows, arrow_unit="eV/A", highlight=[2, 5]), "s1").svg
+    svg = draw_structure(picture(arrows=arrows, arrow_unit="eV/A", highlight=[2, 5]), "s1", MOST_ATOMS).svg
     assert len(circles(svg, "atom")) == 8 + 2  # one more an element in the key
     assert len(circles(svg, "ring")) == 2 + 1
     assert svg.count('class="arrow-head"') == 1 + 1
@@ -173,7 +175,9 @@ def test_structure_shows_every_atom_arrow_and_mark() -> None:
 def test_structure_draws_near_atoms_last() -> None:
     """Of two atoms in line with the viewer, the nearer one hides the other: it comes later."""
     view = np.array([0.0, 0.0, 6.0])
-    svg = draw_structure(picture(2, positions=np.array([view, -view]), cell=np.zeros((3, 3))), "s1").svg
+    svg = draw_structure(
+        picture(2, positions=np.array([view, -view]), cell=np.zeros((3, 3))), "s1", MOST_ATOMS
+    ).svg
     fills = [c.get("fill") for c in circles(svg, "atom")]
     assert fills[1] == elements.colour(14)  # the near silicon atom, in its full colour
     assert fills[0] != elements.colour(8)  # the far oxygen atom, hazed
@@ -182,20 +186,22 @@ def test_structure_draws_near_atoms_last() -> None:
 def test_structure_with_lost_atoms_is_still_a_picture() -> None:
     positions = np.full((8, 3), 5.0) + np.arange(8)[:, None] * 0.3
     positions[3] = 1e6
-    drawn = draw_structure(picture(positions=positions), "s1")
+    drawn = draw_structure(picture(positions=positions), "s1", MOST_ATOMS)
     assert "atoms far outside are folded back into the cell" in drawn.remarks
     assert max(float(str(c.get("cx"))) for c in circles(drawn.svg, "atom")) < 460
     lost = positions.copy()
     lost[4] = np.nan
-    assert drawn.remarks != draw_structure(picture(positions=lost), "s1").remarks
-    parse(draw_structure(picture(positions=np.full((8, 3), np.nan)), "s1").svg)
-    parse(draw_structure(picture(0, numbers=[], positions=np.zeros((0, 3))), "s1").svg)
+    assert drawn.remarks != draw_structure(picture(positions=lost), "s1", MOST_ATOMS).remarks
+    parse(draw_structure(picture(positions=np.full((8, 3), np.nan)), "s1", MOST_ATOMS).svg)
+    parse(draw_structure(picture(0, numbers=[], positions=np.zeros((0, 3))), "s1", MOST_ATOMS).svg)
 
 
 def test_structures_are_not_mirrored() -> None:
     """Looking against z with x to the right, y points up; a mirror would draw the other enantiomer."""
     positions = np.array([[0.0, 0, 0], [3, 0, 0], [0, 3, 0]])
-    svg = draw_structure(picture(3, positions=positions, cell=np.zeros((3, 3)), numbers=[6, 7, 8]), "s1").svg
+    svg = draw_structure(
+        picture(3, positions=positions, cell=np.zeros((3, 3)), numbers=[6, 7, 8]), "s1", MOST_ATOMS
+    ).svg
     places = {
         c.get("fill"): (float(str(c.get("cx"))), float(str(c.get("cy")))) for c in circles(svg, "atom")[:3]
     }
@@ -211,7 +217,7 @@ def hue_distance(a: str | None, b: str) -> float:
 
 def test_large_structure_says_what_is_left_out() -> None:
     n = MOST_ATOMS + 500
-    drawn = draw_structure(picture(n, highlight=[0, n - 1]), "s1")
+    drawn = draw_structure(picture(n, highlight=[0, n - 1]), "s1", MOST_ATOMS)
     assert drawn.remarks == [f"{MOST_ATOMS} of {n} atoms are drawn"]
     assert len(circles(drawn.svg, "ring")) == 2 + 1
     assert len(drawn.svg) < 200_000
@@ -231,12 +237,57 @@ def test_elements() -> None:
     assert all(re.fullmatch("#[0-9a-f]{6}", elements.colour(z)) for z in range(119))
 
 
-def test_csv_holds_the_data() -> None:
-    series = Series(kind="points", x=[1.5, 2.5], y=[1e-9, None], yerr=[0.1, 0.2], label='a, "b"')
-    rows = list(csv.DictReader(io.StringIO(figure_csv(figure(series)))))
-    assert [r["x"] for r in rows] == ["1.5", "2.5"]
-    assert [r["y"] for r in rows] == ["1e-09", ""]
-    assert rows[0]["series"] == 'a, "b"'
-    long = figure_csv(figure(Series(kind="line", x=np.arange(1000), y=np.arange(1000))), most_rows=100)
-    assert long.startswith("# every 10th row")
-    assert long.count("\n") == 102
+def read_back(data: Csv) -> tuple[list[str], list[list[str]]]:
+    """Header and rows by the standard library's reader."""
+    lines = [line for line in data.text.splitlines(keepends=True) if not line.startswith("# ")]
+    header, *rows = csv.reader(io.StringIO("".join(lines)))
+    return header, rows
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_csv_gives_the_values_back(kind: str) -> None:
+    """Read by another parser, every number of every series is the same, bit for bit; gaps stay gaps."""
+    rng = np.random.default_rng(5)
+    values = (10.0 ** rng.uniform(-12, 12, 40)).tolist()
+    odd = Series(kind=kind, x=[*values, 1e-300], y=[*values, None], y2=values, yerr=values, label='a, "b"\n#')
+    plain = Series(kind="line", x=[1.0, 2.0], y=[3.0, 4.0])
+    header, rows = read_back(panel_csv(figure(odd, plain).panels[0]))
+    assert header == ["series", "kind", "role", "x (A)", "y", "y: other edge", "y: standard error"]
+    for name, series in (('a, "b"\n#', odd), ("series 2", plain)):
+        own = [row for row in rows if row[0] == name]
+        assert {tuple(row[1:3]) for row in own} == {(series.kind, series.role)}
+        for column, written in zip((series.x, series.y, series.y2, series.yerr), range(3, 7), strict=True):
+            found = [float(row[written]) if row[written] else None for row in own]
+            assert found[: len(column)] == column
+            assert set(found[len(column) :]) <= {None}
+
+
+def test_csv_without_bands_and_errors_has_no_columns_for_them() -> None:
+    header, rows = read_back(panel_csv(figure(Series(kind="level", y=[0.5], label="limit")).panels[0]))
+    assert header == ["series", "kind", "role", "x (A)", "y"]
+    assert rows == [["limit", "level", "data", "", "0.5"]]
+
+
+def test_thinned_csv_says_so_and_keeps_the_spike() -> None:
+    y = np.zeros(20_000)
+    y[12_345] = -7.0
+    panel = figure(Series(kind="line", x=np.arange(y.size), y=y)).panels[0]
+    thinned = panel_csv(panel, most_rows=400)
+    assert thinned.text.startswith(f"# {thinned.left_out}; all of them are in the run folder\n")
+    rows = read_back(thinned)[1]
+    assert thinned.left_out.startswith(f"{len(rows)} of 20000 rows: of lines the lowest and highest")
+    assert len(rows) <= 402
+    assert ["12345.0", "-7.0"] in [row[3:] for row in rows]
+    assert panel_csv(panel, most_rows=20_000) == panel_csv(panel)
+    assert panel_csv(panel).left_out == ""
+
+
+def test_csv_of_a_picture_gives_the_atoms_back() -> None:
+    drawn = picture(arrows=np.random.default_rng(3).normal(size=(8, 3)), arrow_unit="eV/A", highlight=[2])
+    header, rows = read_back(structure_csv(drawn))
+    arrows = [f"arrow {axis} (eV/A)" for axis in "xyz"]
+    assert header == ["element", "x (A)", "y (A)", "z (A)", *arrows, "marked"]
+    assert [elements.SYMBOLS.index(row[0]) for row in rows] == drawn.numbers
+    assert [[float(v) for v in row[1:4]] for row in rows] == drawn.positions
+    assert [[float(v) for v in row[4:7]] for row in rows] == drawn.arrows
+    assert [row[7] for row in rows] == ["0", "0", "1", "0", "0", "0", "0", "0"]

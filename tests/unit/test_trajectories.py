@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -12,6 +13,7 @@ from mlipbench.core.errors import StoreError
 from mlipbench.core.structure import Structure
 from mlipbench.core.trajectory import NVE, Event, MaxwellBoltzmann, TrajectorySpec
 from mlipbench.store.arrays import write_arrays
+from mlipbench.store.layout import write_json
 from mlipbench.store.trajectories import TrajectoryStore
 
 ARGON = Structure(
@@ -139,15 +141,26 @@ def test_damage_is_named(tmp_path, name, harm):
     else:
         content[len(content) // 2] ^= 1
         path.write_bytes(content[:-9] if harm == "truncated" else content)
-    with pytest.raises(StoreError, match=f"{name}.*delete the folder .*{KEY} and run again"):
+    with pytest.raises(StoreError, match=f"{KEY}/{name}.*run the suite file again.* computed anew"):
         read(store)
+
+
+@pytest.mark.parametrize("name", ["chunk-00000.npz", "chunk-00001.npz", "tail-00002-0005.npz"])
+def test_a_missing_chunk_is_computed_anew_from_the_one_before_it(tmp_path, name):
+    filled(tmp_path / "whole")
+    store = filled(tmp_path / "harmed")
+    (tmp_path / "harmed" / KEY / name).unlink()
+    assert not store.is_complete(KEY, 25, 2)
+    filled(tmp_path / "harmed")
+    for path in (tmp_path / "whole" / KEY).iterdir():
+        assert (tmp_path / "harmed" / KEY / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_a_damaged_spec_is_named(tmp_path):
     store = filled(tmp_path)
     path = tmp_path / KEY / "spec.json"
     path.write_text(path.read_text().replace("4.0", "4.5"))
-    with pytest.raises(StoreError, match=r"spec\.json: damaged: expected a structure with sha256"):
+    with pytest.raises(StoreError, match=r"spec\.json: damaged or edited.*run the suite file again"):
         read(store)
 
 
@@ -155,10 +168,28 @@ def test_a_damaged_spec_is_named(tmp_path):
 def test_a_damaged_checkpoint_is_named(tmp_path, content):
     store = filled(tmp_path)
     (tmp_path / KEY / "checkpoint.json").write_text(content)
-    with pytest.raises(StoreError, match=r"checkpoint\.json: not a checkpoint .* delete the folder"):
+    with pytest.raises(StoreError, match=r"checkpoint\.json: damaged or edited"):
         read(store)
-    with pytest.raises(StoreError, match="delete the folder"):
+    with pytest.raises(StoreError, match="run the suite file again"):
         store.sink(KEY, SPEC)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"schema": 99}, {"schema": 2, "key": "another"}, {"schema": 2, "key": KEY, "event": {"a": 1}}],
+)
+def test_a_checkpoint_of_another_version_or_trajectory_is_refused(tmp_path, content):
+    store = filled(tmp_path)
+    write_json(tmp_path / KEY / "checkpoint.json", content)
+    with pytest.raises(StoreError, match=r"checkpoint\.json: not the checkpoint of this trajectory"):
+        read(store)
+
+
+def test_files_of_another_trajectory_are_refused(tmp_path):
+    store = filled(tmp_path)
+    shutil.copytree(tmp_path / KEY, tmp_path / "another")
+    with pytest.raises(StoreError, match="not the checkpoint of this trajectory"):
+        store.read("another", 25, 2)
 
 
 def test_debris_is_removed(tmp_path):

@@ -1,0 +1,120 @@
+"""What the built-in suites did, for the methods section of a paper: past tense, works marked as [@key]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlipbench.api import Data, Structure, StructureRef, Trajectory
+
+if TYPE_CHECKING:
+    from mlipbench_suites.nve import NveParams
+    from mlipbench_suites.parity import ParityParams
+    from mlipbench_suites.parity_numbers import Answers
+    from mlipbench_suites.stability import StabilityParams
+
+
+def parity(p: ParityParams, data: Data, answers: Answers) -> str:
+    """Errors against labels."""
+    n = data.array("n_atoms")
+    sizes = f"{n.min()} atoms each" if np.ptp(n) == 0 else f"{n.min()} to {n.max()} atoms"
+    where = (
+        f"the reference set {p.frames.reference}"
+        if p.frames.reference
+        else f"the file {_name(p.frames.file)}"
+    )
+    theory = str(data.array("level_of_theory")[0]) if data.has("level_of_theory") else ""
+    zero = {
+        "as_is": "Energies were compared as they are, without removal of any offset.",
+        "isolated_atoms": "The zero of the energy was set by the isolated atoms of both.",
+        "fitted": "The zero of the energy was set by an offset per element, fitted to these frames.",
+    }[p.energy_reference]
+    held_out = "No training set was named, so that the frames were held out of it was not checked."
+    if p.train is not None:
+        train = p.train.reference or _name(p.train.file)
+        held_out = (
+            f"{int(data.array('leaks')[:, 2].sum())} of the frames were found to repeat frames of the "
+            f"training set {train} (r.m.s. displacement below {p.near_duplicate_A:g} A)."
+        )
+    return (
+        f"Energies, forces and stresses were compared with the labels of {len(n)} frames ({sizes}; "
+        f"{theory or 'level of theory not stated'}) from {where}. {zero} Mean absolute errors were taken per "
+        "atom for energies, per Cartesian component for forces and over six components for stresses; their "
+        f"standard errors came from a bootstrap [@efron1979] over {answers.cluster_words}. {held_out}"
+    )
+
+
+def nve(p: NveParams, runs: list[Trajectory]) -> str:
+    """Conservation of energy."""
+    system = _system(p.structure, runs[0].structure)
+    return (
+        f"Conservation of energy was measured on {system} at {_joined(p.temperatures_K, 'K')}, one run "
+        "at each temperature. Velocities were drawn from the Maxwell-Boltzmann distribution with the centre "
+        f"of mass at rest; the system was equilibrated for {p.prepare_ps:g} ps by Langevin dynamics "
+        f"(BAOAB splitting [@leimkuhler2013], friction {p.prepare_friction_per_fs:g}/fs) and propagated at "
+        f"constant energy by velocity Verlet [@swope1982] for {_lengths(runs)}, both with a timestep of "
+        f"{p.timestep_fs:g} fs; the energy was sampled every {p.monitor_stride} steps. The drift was the "
+        "slope of the total energy per atom, its standard error that of generalised least squares under "
+        "white noise and under a random walk, mixed as their restricted likelihoods say "
+        f"[@harville1977]. A second run of {p.half_step_ps:g} ps from the same state at half the timestep "
+        "told the error of the integrator from forces that are no gradient."
+    )
+
+
+def stability(p: StabilityParams, temperatures: list[float], runs: list[Trajectory]) -> str:
+    """Survival of molecular dynamics."""
+    system = _system(p.structure, runs[0].structure)
+    thermostat = f"Langevin dynamics (BAOAB splitting [@leimkuhler2013], friction {p.friction_per_fs:g}/fs)"
+    if p.thermostat == "velocity_rescaling":
+        thermostat = f"canonical velocity rescaling [@bussi2007] (relaxation time {p.relaxation_fs:g} fs)"
+    return (
+        f"Stability was tested by molecular dynamics of {system} in the NVT ensemble at "
+        f"{_joined(temperatures, 'K')}, {_counted(p.replicas, 'independent run')} at each "
+        f"temperature, held by {thermostat} with a timestep of {p.timestep_fs:g} fs for "
+        f"{_lengths(runs)}, from Maxwell-Boltzmann velocities with the centre of mass at rest. A run "
+        "was ended as failed where two atoms came closer than 0.5 A, the temperature rose beyond 20000 K, "
+        "the potential energy fell 5 eV/atom below the start, or an answer was no number, checked every "
+        f"{p.monitor_stride} steps. The rate of failures was bounded at 95 % confidence by Poisson "
+        "statistics [@hanley1983]. Mean temperatures had standard errors under noise of short and of "
+        "long memory, mixed as their restricted likelihoods say [@harville1977], after the equilibration, "
+        "detected [@chodera2016] by the integrated autocorrelation time [@wolff2004]."
+    )
+
+
+def _name(file: str | None) -> str:
+    """Of a file without its folder, which means nothing to a reader."""
+    return PurePath(file or "").name
+
+
+def _joined(values: Sequence[object], unit: str = "") -> str:
+    """`300, 600 and 1500 K`."""
+    words = [f"{v:g}" if isinstance(v, (int, float)) else str(v) for v in values]
+    text = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return f"{text} {unit}".strip()
+
+
+def _counted(n: int, noun: str) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _system(ref: StructureRef, structure: Structure) -> str:
+    """`64 atoms of Si (diamond crystal, 2 x 2 x 2 conventional cells, a = 5.431 A, periodic)`."""
+    if ref.crystal is not None:
+        lattice = f", a = {ref.lattice_A:g} A" if ref.lattice_A else ""
+        size = " x ".join(str(n) for n in ref.repeat)
+        return f"{len(structure)} atoms of {ref.symbol} ({ref.crystal} crystal, {size} cells{lattice})"
+    where = f"the reference set {ref.reference}" if ref.reference else f"the file {_name(ref.file)}"
+    bounds = "periodic" if structure.pbc.any() else "not periodic"
+    return f"{len(structure)} atoms (structure {ref.index} of {where}, {bounds})"
+
+
+def _lengths(runs: Sequence[Trajectory]) -> str:
+    """What the runs really lasted: `10 ps`, or `0.3 to 10 ps, 1 of them broken off by a monitor`."""
+    ps = np.array([run.length_ps for run in runs])
+    text = f"{ps.max():g} ps" if np.ptp(ps) < 1e-9 else f"{ps.min():.3g} to {ps.max():.3g} ps"
+    broken = sum(run.event is not None for run in runs)
+    return f"{text} ({broken} of {_counted(len(runs), 'run')} broken off by a monitor)" if broken else text

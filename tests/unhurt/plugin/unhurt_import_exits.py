@@ -1,0 +1,5 @@
+"""A module whose import ends the interpreter."""
+
+import sys
+
+sys.exit("while it was imported")
