@@ -134,7 +134,7 @@ class RunFolder:
         return results
 
     def today(self) -> datetime.date:
-        """The day by which waivers are judged: today, or the day of the run where the clock stands before it."""
+        """The day by which waivers are judged: today, or that of the run where the clock stands before it."""
         today, path = datetime.date.today(), self.file(layout.PROVENANCE)
         return max(today, _day(read_json(path))) if path.exists() else today
 

@@ -61,7 +61,7 @@ def test_close_but_independent_frames_do_not_leak(kind, tmp_path):
             a = fcc111("Cu", (3, 3, 3), a=3.62, vacuum=8.0)
             add_adsorbate(a, "O", 1.5 + 0.2 * rng.random(), position=tuple(rng.uniform(0, 7, 2)))
             a.positions += rng.normal(0, 0.01, a.positions.shape)
-            a.pbc = True
+            a.pbc, a.info = True, {}
         else:
             a = crystal.copy()
             if kind == "two basins" and i % 3 == 0:

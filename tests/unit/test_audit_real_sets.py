@@ -5,6 +5,7 @@ neighbours by hand).
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,33 @@ needs_public = pytest.mark.skipif(not PUBLIC.is_dir(), reason=f"no public sets i
 @pytest.mark.parametrize("path", sorted(reference_data().rglob("*.extxyz")), ids=lambda path: path.stem)
 def test_our_own_sets_give_no_alarms(path):
     assert alarms(audit(read(path))) == set()
+
+
+@pytest.mark.parametrize(
+    ("energy", "forces", "stress", "expected"),
+    [
+        (27.2114, 1.0, 1.0, {"units.energy"}),
+        (1.0, 51.4221, 1.0, {"units.forces"}),
+        (1.0, -1.0, 1.0, {"forces.sign"}),
+        (1.0, 1.0, -1.0, {"stress.sign"}),
+        (1.0, 1.0, 1 / 160.2177, {"stress.unit"}),
+    ],
+)
+def test_units_are_found_where_every_cell_is_strained(energy, forces, stress, expected):
+    """Our silicon cells are all different, so that forces and stress can only be judged together."""
+    frames = [
+        replace(
+            f,
+            frame=replace(
+                f.frame,
+                energy=f.frame.energy / energy,
+                forces=f.frame.forces / forces,
+                stress=None if f.frame.stress is None else f.frame.stress / stress,
+            ),
+        )
+        for f in read(reference_data() / "silicon" / "silicon_pbe_train.extxyz")
+    ]
+    assert alarms(audit(frames)) == expected
 
 
 def found(report):

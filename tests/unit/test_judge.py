@@ -103,3 +103,29 @@ def test_false_claims_are_as_rare_as_promised(truth, wrong, most):
     means, errors = samples.mean(axis=1), samples.std(axis=1, ddof=1) / np.sqrt(10)
     found = [verdict(measurement(m, s, 10.0)) for m, s in zip(means, errors, strict=True)]
     assert np.mean([v == wrong for v in found]) <= most
+
+
+@pytest.mark.parametrize("sigma", [0.3, 30.0])
+def test_an_error_beyond_the_limit_makes_no_false_failures(sigma):
+    """Truth 1/2 of the limit, n = 10, 4000 repeats (binomial error 0.35 %). Errors of thirty limits put |x|
+    outside by chance on either side: a one-sided test would FAIL 10 % of them."""
+    rng = np.random.default_rng(6)
+    samples = rng.normal(0.5, sigma, size=(4000, 10))
+    means, errors = samples.mean(axis=1), samples.std(axis=1, ddof=1) / np.sqrt(10)
+    found = [verdict(measurement(m, s, 10.0)) for m, s in zip(means, errors, strict=True)]
+    assert np.mean([v == "FAIL" for v in found]) <= 0.05 + 3 * 0.0035
+
+
+@pytest.mark.parametrize("truths", [(1.0, 1.0, 1.0), (0.1, 1.0, 1.0), (0.1, 0.1, 1.0)])
+def test_a_family_makes_one_false_pass_at_most_as_often_as_promised(truths):
+    """Holm, 3000 families of three, n = 10 (binomial error 0.4 %): at most 5 % with a false PASS; three tests
+    at 5 % each would have 14 % where all three lie at the limit."""
+    rng = np.random.default_rng(8)
+    false = 0
+    for _ in range(3000):
+        x = rng.normal(truths, 0.3, size=(10, 3))
+        errors = x.std(axis=0, ddof=1) / np.sqrt(10)
+        family = [measurement(m, s, 10.0) for m, s in zip(x.mean(axis=0), errors, strict=True)]
+        judged = judge(family, criterion())
+        false += any(j.verdict == Verdict.PASS and t >= 1 for j, t in zip(judged, truths, strict=True))
+    assert false / 3000 <= 0.05 + 3 * 0.004

@@ -153,7 +153,7 @@ def check_counts(x: Examination) -> None:
     if len(several) and several.max() > _SPREAD * several.min():
         x.add(
             "sizes.spread",
-            "warning",
+            "note",
             f"frames of {several.min()} to {several.max()} atoms in one set",
             np.flatnonzero(counts == several.max()),
             Amount(

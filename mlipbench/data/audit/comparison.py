@@ -22,7 +22,7 @@ import numpy as np
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray, LabelledFrame
 
 SAME_CELL = 0.02  # strain up to which two cells count as the same
-_STRAIN_LENGTH_A = 3.0  # how many A of displacement a strain of 1 counts for, when the closest are sought
+STRAIN_LENGTH_A = 3.0  # how many A of displacement a strain of 1 counts for, when the closest are sought
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def separations(family: Family) -> FloatArray:
         js = np.arange(i + 1, n)
         if family.pbc.any():
             ways = way(family, i, family, js)
-            apart = ways.distance_A + _STRAIN_LENGTH_A * ways.strain
+            apart = ways.distance_A + STRAIN_LENGTH_A * ways.strain
         else:
             apart = _turned_distance(family.positions[i], family.positions[js])
         found[i, js] = found[js, i] = apart

@@ -10,6 +10,7 @@ from mlipbench.core.structure import BoolArray, FloatArray, IntArray
 
 FEWEST = 10  # points
 CORRELATIONS = (0.99, 0.97, 0.94, 0.9)  # asked for in turn; at 0.9 the two regressions differ by 20 %
+_COLLINEAR = 0.95
 _KEPT = 0.8  # the share of points that must lie on the line
 
 
@@ -43,6 +44,46 @@ def slope(x: FloatArray, y: FloatArray, distance: FloatArray, blocks: IntArray) 
                 error = max(_jackknife(x[used], y[used], blocks[used]), (1 / abs(r) - 1) / 2)
                 return Slope(value, error, r, len(used), float(distance[used].max()))
     return None
+
+
+def slope_beside(
+    x: FloatArray, other: FloatArray, y: FloatArray, distance: FloatArray, blocks: IntArray
+) -> Slope | None:
+    """Slope of y on x where y depends on `other` too, y = a x + b other; None without such a plane."""
+    order = np.argsort(distance, kind="stable")
+    sizes = [len(order)]
+    while sizes[-1] / 1.4 >= 2 * FEWEST:
+        sizes.append(int(sizes[-1] / 1.4))
+    planes = [(n, plane) for n in sizes if (plane := _plane(x[order[:n]], other[order[:n]], y[order[:n]]))]
+    for wanted in CORRELATIONS:
+        for n, (a, b, r, kept) in planes:
+            if r >= wanted:
+                used = order[:n][kept]
+                rest = y[used] - b * other[used]
+                error = max(_jackknife(x[used], rest, blocks[used]), (1 / r - 1) / 2)
+                return Slope(a / r, error, r, len(used), float(distance[used].max()))
+    return None
+
+
+def _plane(x: FloatArray, other: FloatArray, y: FloatArray) -> tuple[float, float, float, BoolArray] | None:
+    """Both slopes by least absolute deviations, correlation, points on the plane."""
+    if len(x) < 2 * FEWEST or not (x.any() and other.any() and y.any()):
+        return None
+    columns = np.stack([x / np.abs(x).mean(), other / np.abs(other).mean()], axis=1)
+    weights = np.ones(len(y))
+    for _ in range(30):
+        root = np.sqrt(weights)
+        fit = np.linalg.lstsq(columns * root[:, None], y * root, rcond=None)[0]
+        off = np.abs(y - columns @ fit)
+        weights = 1.0 / np.maximum(off, 1e-6 * np.abs(y).mean())
+    kept = off <= 5 * np.quantile(off, 0.25) / 0.3186 + 1e-12 * np.abs(y).max()
+    own = columns[kept] @ fit
+    if kept.sum() < max(2 * FEWEST, _KEPT * len(x)) or not own.any() or not fit.all():
+        return None
+    if abs(np.corrcoef(columns[kept].T)[0, 1]) > _COLLINEAR:
+        return None
+    r = float(own @ y[kept] / np.linalg.norm(own) / np.linalg.norm(y[kept]))
+    return float(fit[0] / np.abs(x).mean()), float(fit[1] / np.abs(other).mean()), r, kept
 
 
 def _line(x: FloatArray, y: FloatArray) -> tuple[float, float, BoolArray] | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlipbench.core.structure import FloatArray
+from mlipbench.core.structure import BoolArray, FloatArray
 from mlipbench.core.units import EV_PER_A3_IN_GPA
 from mlipbench.data.audit import unit_names
+from mlipbench.data.audit.comparison import STRAIN_LENGTH_A
 from mlipbench.data.audit.energy_forces import Compared
 from mlipbench.data.audit.examination import Examination
 from mlipbench.data.audit.findings import Amount
-from mlipbench.data.audit.slopes import FEWEST, Slope, slope, weighted_median
+from mlipbench.data.audit.slopes import FEWEST, Slope, slope, slope_beside, weighted_median
 
 ORDERS = {
     "xx, yy, zz, yz, xz, xy (ASE)": (0, 1, 2, 3, 4, 5),
@@ -25,10 +26,41 @@ _BETTER = 0.5  # of the misfit of ASE's order: another order must do as well as 
 _IMPLAUSIBLE = 0.6  # eV/A^3 (96 GPa)
 
 
+def slope_with_stress(x: Examination, found: Compared) -> Slope | None:
+    """dE / W of the forces where all cells differ; the stress, in any unit and order, works beside them."""
+    w = found.works
+    stressed = _stressed(x)
+    chosen = (w.strain > _STRAINED) & stressed[w.first] & stressed[w.second]
+    if not chosen.any():
+        return None
+    by_forces, energy = w.by_forces[chosen], w.energy[chosen]
+    scale = w.curvature[chosen] + 0.1 * np.abs(by_forces)
+    scale = np.maximum(scale, 1e-3 * np.median(scale))
+    if not scale.all():
+        return None
+    fits = [
+        slope_beside(
+            by_forces / scale,
+            np.einsum("pkk->p", w.by_stress[chosen][:, :, order]) / scale,
+            energy / scale,
+            w.distance_A[chosen] + STRAIN_LENGTH_A * w.strain[chosen],
+            w.first[chosen],
+        )
+        for order in ORDERS.values()
+    ]
+    return max((fit for fit in fits if fit is not None), key=lambda fit: fit.correlation, default=None)
+
+
+def _stressed(x: Examination) -> BoolArray:
+    """(n,) frames with a trusted stress."""
+    found = np.zeros(len(x.frames), dtype=bool)
+    found[x.trusted("stress")] = True
+    return found
+
+
 def check_stress(x: Examination, found: Compared) -> None:
     """Compare the work of the stress with what the forces leave of the energy differences."""
-    stressed = np.zeros(len(x.frames), dtype=bool)
-    stressed[x.trusted("stress")] = True
+    stressed = _stressed(x)
     if not stressed.any():
         return
     w = found.works

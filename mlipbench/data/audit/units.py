@@ -16,11 +16,12 @@ from mlipbench.data.audit.examination import Examination
 from mlipbench.data.audit.findings import Amount
 from mlipbench.data.audit.precision import grid
 from mlipbench.data.audit.slopes import Slope
-from mlipbench.data.audit.stress import check_stress
+from mlipbench.data.audit.stress import check_stress, slope_with_stress
 from mlipbench.data.audit.unit_names import Units
 
 _SITES_KEPT = 0.2  # displacement of an atom over the neighbour distance, up to which a crystal is harmonic
-_UNEXPLAINED = 0.15  # of 1/2 |dF.dr|; the trapezoid leaves 0.002 (NaCl) to 0.06 (argon) between close frames
+_CLOSE = 0.1  # of the distance to the nearest neighbour
+_UNEXPLAINED = 0.1  # of 1/2 |dF.dr|; the trapezoid leaves 0.002 (NaCl) to 0.06 (argon) between close frames
 _COLDEST_K = 10.0  # below, a stated temperature is that of a static calculation
 
 
@@ -37,7 +38,7 @@ def check_units(x: Examination) -> None:
         x.distrusted.update(int(i) for i in x.trusted("forces"))
         return
     energies = np.array([f.energy for f in x.labelled() if f.energy is not None])
-    measured = force_slope(found, grid(energies))
+    measured = force_slope(found, grid(energies)) or slope_with_stress(x, found)
     if measured is None:
         _unjudged(x, found)
         return
@@ -57,9 +58,9 @@ def _unjudged(x: Examination, found: Compared) -> None:
         return  # the pairs lie on several lines
     w = found.works
     share, close = _restoring(x, found)
-    near = found.fixed_cell() & (w.distance_A <= np.median(w.distance_A))
+    near = found.fixed_cell() & (w.distance_A < _CLOSE * x.spacing_A())
     rest = np.abs(w.energy - w.by_forces)[near] / np.maximum(w.curvature[near], 1e-300)
-    if close and share > 0.9 and np.median(rest) > _UNEXPLAINED:
+    if close and share > 0.9 and near.any() and np.median(rest) > _UNEXPLAINED:
         members = x.trusted("energy", "forces")
         x.add(
             "energies.unrelated",
@@ -75,7 +76,8 @@ def _unjudged(x: Examination, found: Compared) -> None:
     else:
         x.unexamined.append(
             f"{x.frames[0].file}: forces against energies: the closest of {found.n_frames} comparable frames "
-            f"lie {float(np.median(w.distance_A)):.2g} A apart, too far for the work of the forces"
+            f"lie {float(np.median(w.distance_A)):.2g} A apart (strain {float(np.median(w.strain)):.2g}), "
+            "too far for the work of the forces"
         )
     _scale_alone(x)
 
@@ -83,7 +85,7 @@ def _unjudged(x: Examination, found: Compared) -> None:
 def _restoring(x: Examination, found: Compared) -> tuple[float, bool]:
     """Share of the closest pairs with restoring forces, and whether these are close enough to count."""
     share, n = restoring(found)
-    return share, n >= 10 and float(np.quantile(found.works.distance_A, 0.25)) < 0.1 * x.spacing_A()
+    return share, n >= 10 and float(np.quantile(found.works.distance_A, 0.25)) < _CLOSE * x.spacing_A()
 
 
 def _unrelated(x: Examination, found: Compared) -> bool:
