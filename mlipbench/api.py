@@ -1,5 +1,10 @@
 """The only module that plug-ins import: suites, potentials, and the values they trade in."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 from mlipbench.analysis import drift, duplicates, parity, residuals, stats, structure, structured
 from mlipbench.core import literature
 from mlipbench.core.citation import Citation
@@ -91,6 +96,7 @@ __all__ = [
     "TrajectorySpec",
     "VelocityRescaling",
     "Verdict",
+    "calculator",
     "conversion_factor",
     "drift",
     "duplicates",
@@ -101,3 +107,12 @@ __all__ = [
     "structure",
     "structured",
 ]
+
+
+def calculator(path: str | Path, dtype: str = "float64", device: str = "cpu") -> Any:
+    """An ASE calculator of a potential of mlipbench: energy, forces, stress, energies of the atoms, and
+    of a committee the spread of its members (`mlipbench.potentials.calculator`)."""
+    from mlipbench.potentials.calculator import EmbeddedCalculator  # imports torch
+    from mlipbench.potentials.embedded import embedded
+
+    return EmbeddedCalculator(embedded(Path(path), dtype, device))

@@ -6,6 +6,7 @@ import typer
 
 from mlipbench.cli.analyze import analyze
 from mlipbench.cli.audit import audit
+from mlipbench.cli.convert import convert
 from mlipbench.cli.export import export
 from mlipbench.cli.gate import gate
 from mlipbench.cli.init import init
@@ -36,4 +37,5 @@ app.command()(export)
 app.command()(audit)
 app.command("list")(listing)
 app.command()(init)
+app.command()(convert)
 app.add_typer(references, name="references")

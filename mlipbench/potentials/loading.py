@@ -2,7 +2,8 @@
 
 `use` is a name registered under the entry point group `mlipbench.potentials`, `package.module:callable`,
 or `file.py:callable` with a path relative to the suite file. The callable gets the kwargs and returns
-a `Potential` or an ASE calculator.
+a `Potential` or an ASE calculator. Where it annotates a parameter as `pathlib.Path`, it gets a path that
+is relative to the suite file too.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def load(use: str, kwargs: Mapping[str, object], base: Path, files: Sequence[Pat
     factory = resolve(use, base)
     declared = {str(path): _existing(path, base, use) for path in files}
     _check_kwargs(factory, kwargs, use)
-    product = factory(**kwargs)
+    product = factory(**_located(factory, kwargs, base))
     if isinstance(product, Potential):
         return product
     if not hasattr(product, "calculate") or not hasattr(product, "implemented_properties"):
@@ -164,6 +165,16 @@ def _check_kwargs(factory: Callable[..., Any], kwargs: Mapping[str, object], use
         raise InputError(
             f"{use}: kwargs {dict(kwargs)} do not fit {use}{signature}: {error}{''.join(hints)}"
         ) from error
+
+
+def _located(factory: Callable[..., Any], kwargs: Mapping[str, object], base: Path) -> dict[str, object]:
+    """The kwargs, strings turned into paths from `base` where the factory annotates a path."""
+    try:
+        parameters = inspect.signature(factory, eval_str=True).parameters
+    except (ValueError, TypeError, NameError):  # a builtin, or annotations of names that are not there
+        return dict(kwargs)
+    paths = {name for name, parameter in parameters.items() if parameter.annotation is Path}
+    return {k: base / v if k in paths and isinstance(v, str) else v for k, v in kwargs.items()}
 
 
 def _existing(path: Path, base: Path, use: str) -> Path:

@@ -13,12 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from vesin import NeighborList as Vesin
 
-from mlipbench.core.errors import PotentialError
+from mlipbench.core.neighbours import FARTHEST_POSITION, Candidates, candidates
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
-
-FARTHEST_POSITION = 1e6  # A; beyond it a pair vector has lost half of its digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,16 +28,7 @@ class Pairs:
     distances: FloatArray  # (n_pairs,) A
 
 
-@dataclass(frozen=True, eq=False)
-class _Candidates:
-    """Pairs nearer than cutoff + skin of one replica."""
-
-    i: IntArray  # (n_pairs,)
-    j: IntArray  # (n_pairs,)
-    offsets: FloatArray  # (3, n_pairs) A, shift @ cell
-
-
-_NOTHING = _Candidates(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((3, 0)))
+_NOTHING = Candidates(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((3, 0)))
 
 
 class NeighbourList:
@@ -102,7 +90,7 @@ class NeighbourList:
             self._rebuild(int(replica), positions[replica], cells[replica])
         parts = self._candidates
         first = np.arange(self.n_replicas) * self.n_atoms
-        self._joined = _Candidates(
+        self._joined = Candidates(
             np.concatenate([p.i + n for p, n in zip(parts, first, strict=True)]),
             np.concatenate([p.j + n for p, n in zip(parts, first, strict=True)]),
             np.concatenate([p.offsets for p in parts], axis=1),
@@ -115,45 +103,5 @@ class NeighbourList:
         # The margin keeps rounding from losing a pair at the very end of the skin.
         reach = self._cutoff + self._skin + 1e-6
         self._candidates[replica] = (
-            _candidates(positions, cell, self._pbc, reach, self._half) if usable else _NOTHING
+            candidates(positions, cell, self._pbc, reach, self._half) if usable else _NOTHING
         )
-
-
-def _candidates(
-    positions: FloatArray, cell: FloatArray, pbc: BoolArray, reach: float, half: bool
-) -> _Candidates:
-    box = _box(positions, cell, pbc, reach)
-    search = Vesin(cutoff=reach, full_list=True, n_threads=1)
-    pairs, shifts = search.compute(positions, box, True, "PS")
-    i, j = pairs.astype(np.int64).T
-    a, b, c = shifts.astype(np.int64).T
-    if half:
-        forward = (a > 0) | ((a == 0) & ((b > 0) | ((b == 0) & (c > 0))))
-        once = (i < j) | ((i == j) & forward)
-        i, j, a, b, c = i[once], j[once], a[once], b[once], c[once]
-    order = np.lexsort((c, b, a, j, i))
-    i, j, a, b, c = i[order], j[order], a[order], b[order], c[order]
-    # Term by term: a matrix product could round differently for another number of pairs.
-    offsets = np.stack([a * box[0, k] + b * box[1, k] + c * box[2, k] for k in range(3)])
-    return _Candidates(np.ascontiguousarray(i), np.ascontiguousarray(j), offsets)
-
-
-def _box(positions: FloatArray, cell: FloatArray, pbc: BoolArray, reach: float) -> FloatArray:
-    """A cell with the periodic vectors of `cell`, and in the other directions room enough that no
-    atom meets an image."""
-    if pbc.all():
-        box = np.array(cell, dtype=np.float64)
-    else:
-        # The last right-singular vectors span what is perpendicular to the periodic vectors.
-        normals = np.linalg.svd(cell[pbc])[2][pbc.sum() :] if pbc.any() else np.eye(3)
-        along = positions @ normals.T
-        room = np.ptp(along, axis=0) + 2 * reach
-        box = np.array(cell, dtype=np.float64)
-        box[~pbc] = normals * room[:, None]
-    lengths = np.linalg.norm(box, axis=1)
-    if not abs(np.linalg.det(box)) > 1e-9 * np.prod(lengths):
-        raise PotentialError(
-            f"neighbour list: the periodic directions {pbc.tolist()} need linearly independent cell "
-            f"vectors, got {cell.tolist()} A; give the structure a cell or set pbc to false"
-        )
-    return box
