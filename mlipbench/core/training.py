@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlipbench.core.figure import Figure, Table
 
-RECORD_VERSION = 1
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
 
@@ -113,7 +112,7 @@ class Diagnosis(_Model):
 class TrainingRecord(_Model):
     """Everything about a training: training.json."""
 
-    version: Literal[1] = RECORD_VERSION
+    version: Literal[1] = 1
     name: str
     finished: bool
     level_of_theory: str

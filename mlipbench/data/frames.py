@@ -1,4 +1,4 @@
-"""Labelled frames from extended XYZ files and ASE databases.
+"""Labelled frames from extended XYZ files, ASE databases and our own HDF5 files (data/hdf5.py).
 
 Where the labels are found, unless `keys` names them (our name -> name in the file):
 
@@ -28,6 +28,7 @@ from ase import Atoms
 from mlipbench.core.errors import DataError
 from mlipbench.core.structure import FloatArray, LabelledFrame, Structure
 from mlipbench.data import extxyz
+from mlipbench.data.hdf5 import SUFFIXES, HDF5Frames
 from mlipbench.data.parsing import existing_file, parsing
 
 LABELS = ("energy", "forces", "stress", "virial", "config_type", "trajectory", "temperature")
@@ -66,6 +67,10 @@ def read_frames(
     for name in keys or {}:
         if name not in LABELS:
             raise DataError(f"{path}: unknown label {name!r} in keys (expected one of {', '.join(LABELS)})")
+    if path.suffix.lower() in SUFFIXES:
+        frames = _select(path, HDF5Frames(existing_file(path)), index)
+        _check_complete(path, [f"{path}: frame {frame.label}" for frame in frames], frames, require)
+        return frames
     chosen = selected(path, index)
     frames = [_labelled(path, number, where, atoms, keys or {}) for number, where, atoms in chosen]
     _check_complete(path, [where for _, where, _ in chosen], frames, require)
@@ -88,6 +93,9 @@ def selected(path: Path, index: str) -> list[tuple[int, str, Atoms]]:
     """(frame number, where it stands, atoms) of the selected frames."""
     existing_file(path)
     suffix = Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
+    if suffix in SUFFIXES:
+        packed = [(n, f"{path}: frame {n}", as_atoms(frame)) for n, frame in enumerate(HDF5Frames(path))]
+        return [tuple(item) for item in _select(path, packed, index)]
     if suffix in (".xyz", ".extxyz"):
         blocks = _select(path, extxyz.split(path), index)
         return [(block.number, block.where(), block.atoms()) for block in blocks]
@@ -95,7 +103,8 @@ def selected(path: Path, index: str) -> list[tuple[int, str, Atoms]]:
         rows = list(enumerate(_database(path)))
         return [(number, f"{path}: frame {number}", atoms) for number, atoms in _select(path, rows, index)]
     raise DataError(
-        f"{path}: unknown format {suffix!r} (expected .extxyz, .xyz, also with .gz, or an ASE database .db)"
+        f"{path}: unknown format {suffix!r} (expected .extxyz, .xyz, also with .gz, an ASE database .db, or "
+        ".h5 of `mlipbench pack`)"
     )
 
 
@@ -134,6 +143,17 @@ def _labelled(path: Path, number: int, where: str, atoms: Atoms, keys: Mapping[s
     return labelled(
         path, number, structure, found, {name: f(found, structure, where) for name, f in CONVERSIONS.items()}
     )
+
+
+def as_atoms(frame: LabelledFrame) -> Atoms:
+    """A labelled frame as a file of frames would give it."""
+    atoms: Atoms = frame.structure.to_ase()
+    texts = {"config_type": frame.config_type, "trajectory": frame.trajectory}
+    values = {"energy": frame.energy, "stress": frame.stress, "temperature_K": frame.temperature_K}
+    atoms.info = {k: v for k, v in texts.items() if v} | {k: v for k, v in values.items() if v is not None}
+    if frame.forces is not None:
+        atoms.arrays["forces"] = frame.forces
+    return atoms
 
 
 def labelled(

@@ -21,7 +21,8 @@ def parameter_groups(network: Network, weight_decay: float) -> list[dict[str, An
     The products and the map from messages to channels decay; embedding, radial perceptrons, the other maps
     between channels, and readouts do not.
     """
-    decaying, others = [], []
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         mine = name.startswith("products.") or ".down." in name
         (decaying if mine else others).append(parameter)

@@ -1,0 +1,45 @@
+"""Which frames are held out: whole trajectories, since neighbours in time are nearly the same, or any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from mlipbench.core.errors import DataError
+
+By = Literal["trajectory", "random"]
+
+
+def split(
+    trajectories: Sequence[str], valid: float, test: float, by: By, seed: int
+) -> tuple[list[int], list[int], list[int]]:
+    """Frames to train on, to validate on, to test on, each in rising order.
+
+    `trajectories` names the trajectory of every frame; frames without a name count as one each. A part is
+    filled with whole groups, in an order that the seed decides, up to the number of frames that is nearest
+    to its fraction. Raises DataError where a part that is asked for, or the rest, would be empty.
+    """
+    groups: dict[str, list[int]] = {}
+    for number, name in enumerate(trajectories):
+        groups.setdefault(name if name and by == "trajectory" else f"\0{number}", []).append(number)
+    names = sorted(groups)
+    shuffled = [groups[names[k]] for k in np.random.default_rng(seed).permutation(len(names))]
+    parts: list[list[int]] = []
+    for fraction in (test, valid):
+        wanted, part = fraction * len(trajectories), list[int]()
+        while shuffled and abs(len(part) + len(shuffled[0]) - wanted) < abs(len(part) - wanted):
+            part += shuffled.pop(0)
+        if fraction and not part:
+            part += shuffled.pop(0) if len(shuffled) > 1 else []
+        parts.append(sorted(part))
+    rest = sorted(number for group in shuffled for number in group)
+    for name, fraction, part in (("test", test, parts[0]), ("valid", valid, parts[1]), ("train", 1.0, rest)):
+        if fraction and not part:
+            raise DataError(
+                f"{len(trajectories)} frames in {len(groups)} groups (trajectories, or single frames) cannot "
+                f"be split: no frame is left for the {name} set (fractions {valid:g} validation, {test:g} "
+                "test); give more trajectories, name a file for that set, or split at random"
+            )
+    return rest, parts[1], parts[0]
