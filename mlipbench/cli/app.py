@@ -11,10 +11,12 @@ from mlipbench.cli.export import export
 from mlipbench.cli.gate import gate
 from mlipbench.cli.init import init
 from mlipbench.cli.listing import listing
+from mlipbench.cli.pack import pack
 from mlipbench.cli.plan import plan
 from mlipbench.cli.references import app as references
 from mlipbench.cli.report import report
 from mlipbench.cli.run import run
+from mlipbench.cli.train import train
 
 app = typer.Typer(
     name="mlipbench",
@@ -37,5 +39,7 @@ app.command()(export)
 app.command()(audit)
 app.command("list")(listing)
 app.command()(init)
+app.command()(train)
 app.command()(convert)
+app.command()(pack)
 app.add_typer(references, name="references")

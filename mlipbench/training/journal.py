@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlipbench.core.training import Epoch
 from mlipbench.store.layout import refused
+from mlipbench.training.losses import Term
 
 METRICS = "metrics.jsonl"
 DEBUG = "debug.log"
@@ -28,7 +29,7 @@ class Journal:
         """Add the line of an epoch."""
         self._append(METRICS, epoch.model_dump_json())
 
-    def losses(self, epoch: int, batch: int, shares: Mapping[str, float]) -> None:
+    def losses(self, epoch: int, batch: int, shares: Mapping[Term, float]) -> None:
         """Add the weighted loss terms of a batch."""
         listed = ", ".join(f"{term}: {share!r}" for term, share in shares.items())
         self._append(DEBUG, f"DEBUG: epoch {epoch} batch {batch}: loss breakdown: {listed}")

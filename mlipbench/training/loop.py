@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 import torch
 
@@ -49,7 +49,7 @@ class Progress:
     best: float = math.inf  # validation loss within the stage
     best_epoch: int | None = None
     waited: int = 0  # validations since
-    ended: str = "unfinished"
+    ended: Literal["schedule", "patience", "diverged", "unfinished"] = "unfinished"
     message: str = ""
     seconds: float = 0.0
     epoch_seconds: float = 0.0
@@ -96,32 +96,18 @@ class MemberTraining:
             elif self._epoch(stage):
                 self._finish_epoch(stage)
             self._save()
-        return self.record()
-
-    def record(self) -> MemberRecord:
-        """The member as it stands."""
-        p = self.progress
-        return MemberRecord(
-            seed=self.seed,
-            epochs=self.journal.epochs(),
-            best_epoch=p.best_epoch,
-            ended=p.ended,  # type: ignore[arg-type]
-            message=p.message,
-            seconds=p.seconds,
-        )
+        return member_record(self.seed, self.progress, self.journal.epochs())
 
     def _stage(self) -> Stage | None:
         """The stage of the epoch at hand, prepared; None where the schedule has ended."""
         p = self.progress
-        for number, stage in enumerate(self.stages):
-            if stage.start <= p.epoch <= stage.end:
-                break
-        else:
+        number = next((n for n, s in enumerate(self.stages) if s.start <= p.epoch <= s.end), None)
+        if number is None:
             return None
         if number != p.stage:
             p.stage, p.best, p.waited = number, math.inf, 0
-            self.rate = self._schedule(stage)
-        return stage
+            self.rate = self._schedule(self.stages[number])
+        return self.stages[number]
 
     def _schedule(self, stage: Stage) -> LearningRate:
         c = self.config
@@ -186,8 +172,8 @@ class MemberTraining:
         causes = " ".join(f"{d.what} {d.evidence}. {d.remedy}" for d in found)
         p.ended = "diverged"
         p.message = (
-            f"epoch {p.epoch}, batch {p.batch}: the loss is {loss:g}, the norm of its gradient {norm:g}; frames "
-            f"{', '.join(frame.label for frame in frames)}. {causes}"
+            f"epoch {p.epoch}, batch {p.batch}: the loss is {loss:g}, the norm of its gradient {norm:g}; "
+            f"frames {', '.join(frame.label for frame in frames)}. {causes}"
         )
 
     def _finish_epoch(self, stage: Stage) -> None:
@@ -296,9 +282,21 @@ class MemberTraining:
             self.rate.restore(state["rate"])
 
 
-def finished(folder: Path, digest: str) -> dict[str, Any] | None:
-    """The checkpoint of a member that has come to its end under this configuration, else None."""
+def read_member(folder: Path, digest: str, seed: int) -> tuple[MemberRecord, dict[str, torch.Tensor]] | None:
+    """A member as its folder has it: how it went, and the weights to keep; None where none was begun."""
     state = checkpoint.load(folder / CHECKPOINT)
-    if state is None or state["digest"] != digest or state["progress"]["ended"] == "unfinished":
+    if state is None or state["digest"] != digest:
         return None
-    return state
+    return member_record(seed, Progress(**state["progress"]), Journal(folder).epochs()), state["kept"]
+
+
+def member_record(seed: int, progress: Progress, epochs: list[Epoch]) -> MemberRecord:
+    """How a member's training went."""
+    return MemberRecord(
+        seed=seed,
+        epochs=epochs,
+        best_epoch=progress.best_epoch,
+        ended=progress.ended,
+        message=progress.message,
+        seconds=progress.seconds,
+    )
