@@ -7,11 +7,11 @@ from itertools import groupby
 
 import numpy as np
 
-from mlipbench.core.training import Diagnosis, Epoch, MemberRecord, TrainingRecord
+from mlipbench.core.training import CHECKLIST_LIMITS, Diagnosis, Epoch, MemberRecord, TrainingRecord
 from mlipbench.training import settings
 from mlipbench.training.trend import FEWEST, last, level, smoothed, trend
 
-FORCE_LIMIT = 50.0  # meV/A: seed 000, section 9.6.8
+FORCE_LIMIT = CHECKLIST_LIMITS["forces_mae"]  # meV/A
 STEEP = 0.10  # a fall by this share is one that going on would continue
 NORMAL_GAP = 0.20  # validation above training: seed 000, section 9.6.4
 _CAPACITY_GAP = 0.30  # up to this, training and validation fail alike
