@@ -16,7 +16,6 @@ from pathlib import Path
 from mlipbench.core.errors import StoreError
 from mlipbench.core.figure import Figure, Panel, Series
 
-DEBUG_LOG = "debug.log"
 _LINE = re.compile(r"epoch (\d+) batch (\d+): loss breakdown: (.+)$")
 _MARK = "loss breakdown"
 _TERM = re.compile(r"\s*([A-Za-z_]\w*): (\S+)\s*")
