@@ -109,10 +109,10 @@ _CAUSES = {
 
 
 def _lower_rate(record: TrainingRecord, rates: list[float]) -> str:
-    how = "scheduler: cosine" if record.config.get("scheduler") == "plateau" else "scheduler: plateau"
+    how = "`scheduler: cosine`" if record.config.get("scheduler") == "plateau" else "`scheduler: plateau`"
     return (
         f"Lower the learning rate as the training goes on: {how}, or a last stage in train_schedule with "
-        f"lr: {0.1 * rates[-1]:.2g}. If the error stays where it is, the network or the data are too small."
+        f"`lr: {0.1 * rates[-1]:.2g}`. If the error stays where it is, the network or the data are too small."
     )
 
 
@@ -194,8 +194,8 @@ def _overfitting(record: TrainingRecord, member: MemberRecord) -> Diagnosis | No
             f"the training loss fell by {100 * fall:.0f} %; {settings.trained_frames(record)} training "
             f"frames, {record.n_parameters} parameters{kept}",
             remedy=f"More training frames; a smaller network ({settings.channels_times(record, 0.5)}); "
-            f"{settings.times(record, 'weight_decay', 10)}; early stopping (patience: "
-            f"{max(len(member.epochs) // 10, 10)}).",
+            f"{settings.times(record, 'weight_decay', 10)}; early stopping (`patience: "
+            f"{max(len(member.epochs) // 10, 10)}`).",
         )
     return None
 
