@@ -52,7 +52,10 @@ def _network(record: TrainingRecord) -> str:
         text += f"; {committee} such networks with different seeds form a committee [@schran2020]"
     if a.get("zbl"):
         text += "; the screened repulsion of nuclei [@ziegler1985] is added at short distances"
-    energies = [f"{symbol} {energy:.6g} eV" for symbol, energy in record.atomic_energies_eV.items()]
+    energies = [
+        f"{symbol} {numbers.plain_number(energy, 8)} eV"
+        for symbol, energy in record.atomic_energies_eV.items()
+    ]
     return (
         f"{text}. Energies are counted from those of free atoms ({joined(energies)}; "
         f"{record.atomic_energies_from})."

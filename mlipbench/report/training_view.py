@@ -138,7 +138,8 @@ def view(record: TrainingRecord) -> TrainingView:
         errors=_error_groups(record),
         data=[_part(summary) for summary in record.parts],
         atomic_energies=[
-            Row(symbol, f"{energy:.6f} eV") for symbol, energy in record.atomic_energies_eV.items()
+            Row(symbol, f"{numbers.plain_number(energy, 9)} eV")
+            for symbol, energy in record.atomic_energies_eV.items()
         ],
         network=_network(record),
         schedule=_schedule(record),
@@ -149,9 +150,15 @@ def view(record: TrainingRecord) -> TrainingView:
 
 def _printed(d: Diagnosis) -> Diagnosis:
     """Its sentences with units in print."""
-    evidence = numbers.sentence_case(numbers.pretty_text(d.evidence))
-    what, remedy = numbers.pretty_text(d.what), numbers.pretty_text(d.remedy)
+    evidence = numbers.sentence_case(_pretty(d.evidence))
+    what, remedy = _pretty(d.what), _pretty(d.remedy)
     return d.model_copy(update={"what": what, "evidence": f"{evidence.rstrip('.')}.", "remedy": remedy})
+
+
+def _pretty(text: str) -> str:
+    """Units and powers in print, but for what stands between backticks: that is to be copied."""
+    parts = text.split("`")
+    return "`".join(part if i % 2 else numbers.pretty_text(part) for i, part in enumerate(parts))
 
 
 # ---------------------------------------------------------------- first screen
@@ -303,8 +310,8 @@ def _network(record: TrainingRecord) -> list[Row]:
     return [
         Row("parameters", str(record.n_parameters)),
         *rows_of(shown),
-        Row("scale", f"{record.scale:.6g}"),
-        Row("shift", f"{record.shift_eV:.6g} eV"),
+        Row("scale", numbers.plain_number(record.scale, 6)),
+        Row("shift", f"{numbers.plain_number(record.shift_eV, 6)} eV"),
     ]
 
 
@@ -349,6 +356,11 @@ def _yaml(config: dict[str, Any]) -> str:
     yaml = YAML()
     yaml.default_flow_style = None
     yaml.width = 100
+    yaml.representer.add_representer(type(None), _null)
     buffer = io.StringIO()
     yaml.dump(config, buffer)
     return buffer.getvalue()
+
+
+def _null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")

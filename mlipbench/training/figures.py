@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
@@ -25,6 +26,8 @@ _QUANTITIES = {
     "stress_mae": ("Stress", "meV/A^3"),
 }
 PART_NAMES = {"train": "training", "valid": "validation", "test": "test"}
+
+_MOST_POINTS = 120  # epochs of a member, where each is a point
 
 Get = Callable[[Epoch], float | None]
 
@@ -104,12 +107,15 @@ def _train_against_valid(record: TrainingRecord) -> Figure | None:
         for number, member in enumerate(record.members[:4]):
             train, valid = dict(_values(member, _of_train(field))), dict(_values(member, _of_valid(field)))
             both = [epoch for epoch in train if epoch in valid]
+            shown = both[:: math.ceil(len(both) / _MOST_POINTS)] if both else []
+            left_out = f"{len(shown)} of {len(both)} epochs, evenly chosen" if len(shown) < len(both) else ""
             series.append(
                 Series(
-                    kind="line",
-                    x=[train[epoch] for epoch in both],
-                    y=[valid[epoch] for epoch in both],
+                    kind="points",
+                    x=[train[epoch] for epoch in shown],
+                    y=[valid[epoch] for epoch in shown],
                     label="epochs" if len(record.members) == 1 else f"member {number}",
+                    thinned=left_out,
                 )
             )
             if both and not panels and field == "forces_mae":
@@ -168,7 +174,9 @@ def _share(get: Callable[[Epoch], dict[str, float]], name: str) -> Get:
 
 
 def _steps(record: TrainingRecord) -> Figure:
-    clipped = [s.model_copy(update={"label": ""}) for s in _curve(record, lambda e: e.clipped, "clipped")]
+    clipped = _curve(record, lambda e: e.clipped, "")[0]
+    edges: Numbers = [*clipped.x, (clipped.x[-1] or 0.0) + 1]
+    bars = [Series(kind="bars", x=edges, y=clipped.y)]
     return Figure(
         id="steps",
         caption="Norm of the gradient before clipping, mean over the steps of an epoch, and the fraction of "
@@ -176,7 +184,7 @@ def _steps(record: TrainingRecord) -> Figure:
         alt="Gradient norm and fraction of clipped steps, epoch by epoch.",
         panels=[
             _panel("Gradient", "gradient norm", _curve(record, lambda e: e.gradient_norm, "gradient norm")),
-            Panel(title="Clipped steps", xlabel="epoch", ylabel="fraction of the steps", series=clipped),
+            Panel(title="Clipped steps", xlabel="epoch", ylabel="fraction of the steps", series=bars),
         ],
     )
 
@@ -204,8 +212,8 @@ def _frames(record: TrainingRecord) -> Figure | None:
     return Figure(
         id="frames",
         caption="Distribution of errors over frames: which fraction of the frames has less than the error on "
-        "the abscissa. Curves of training, validation and test that lie on each other are what one wants; a "
-        "long tail to the right is a few frames of another kind.",
+        "the abscissa. Validation and test that lie on each other are what one wants; a long tail to the "
+        "right is a few frames of another kind.",
         alt="Cumulative distribution of the errors of single frames, for each part of the data.",
         panels=panels,
     )
@@ -282,7 +290,7 @@ def _stages(record: TrainingRecord, series: list[Series]) -> list[Series]:
             x=[epoch, epoch],
             y=[min(drawn), max(drawn)],
             role="context",
-            label=f"begin of {name}",
+            label=f"stage {name} begins",
         )
         for epoch, name in _beginnings(record)
     ]
