@@ -173,8 +173,12 @@ def _frames_of(row: ErrorRow) -> str:
     return f"{row.errors.n_frames} {PART_NAMES[row.part].lower()} {'frame' if one else 'frames'}"
 
 
+def _diverged(record: TrainingRecord) -> bool:
+    return any(member.ended == "diverged" for member in record.members)
+
+
 def _badge(record: TrainingRecord, accuracy: list[Accuracy]) -> Badge:
-    if any(member.ended == "diverged" for member in record.members):
+    if _diverged(record):
         return _BROKEN
     if not record.finished:
         return _OPEN
@@ -184,6 +188,8 @@ def _badge(record: TrainingRecord, accuracy: list[Accuracy]) -> Badge:
 
 
 def _sentence(record: TrainingRecord, row: ErrorRow | None) -> str:
+    if row is None and _diverged(record):
+        return "The loss stopped being a number: there is no potential."
     if row is None:
         return "There is no potential yet, so no errors are known."
     told = [
@@ -200,6 +206,8 @@ def _detail(record: TrainingRecord) -> str:
             "Errors on held-out frames say little about molecular dynamics: whether the potential may be "
             "used is for `mlipbench run` to say."
         )
+    if _diverged(record):
+        return "Change what the diagnosis names, and train into another folder."
     return "Run the same `mlipbench train` command again to go on from the last checkpoint."
 
 
