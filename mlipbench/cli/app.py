@@ -11,6 +11,7 @@ from mlipbench.cli.export import export
 from mlipbench.cli.gate import gate
 from mlipbench.cli.init import init
 from mlipbench.cli.listing import listing
+from mlipbench.cli.losses import losses
 from mlipbench.cli.pack import pack
 from mlipbench.cli.plan import plan
 from mlipbench.cli.references import app as references
@@ -40,6 +41,7 @@ app.command()(audit)
 app.command("list")(listing)
 app.command()(init)
 app.command()(train)
+app.command()(losses)
 app.command()(convert)
 app.command()(pack)
 app.add_typer(references, name="references")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from mlipbench.cli.arguments import RunArgument, console, stored_run
+from mlipbench.report.training import write_training_report
 from mlipbench.report.write import write_report
 from mlipbench.store import layout
 
 
 def report(folder: RunArgument) -> None:
-    """Write report.html, checklist.md and junit.xml of a stored run anew; judge nothing."""
-    run = stored_run(folder)
-    write_report(run.path)
-    console().print(f"report: {run.file(layout.REPORT)}")
+    """Write report.html and its companions of a stored run, or of a training, anew; judge nothing."""
+    if (folder / layout.TRAINING).is_file():
+        write_training_report(folder)
+    else:
+        write_report(stored_run(folder).path)
+    console().print(f"report: {folder / layout.REPORT}")

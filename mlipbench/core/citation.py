@@ -16,7 +16,7 @@ class Citation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str = Field(pattern=r"^[A-Za-z][\w-]*$", description="wolff2004: what a text marks as [@wolff2004]")
-    kind: Literal["article", "software", "dataset"] = "article"
+    kind: Literal["article", "book", "software", "dataset"] = "article"
     authors: tuple[str, ...] = Field(
         default=(), description='"Wolff, U.", one entry an author; "others" for those not named'
     )

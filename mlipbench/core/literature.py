@@ -128,3 +128,80 @@ VESIN = Citation(
     title="vesin: fast neighbor lists for atomistic systems",
     note="software without a publication of its own; https://github.com/Luthaf/vesin",
 )
+
+
+# ---------------------------------------------------------------- networks and their training
+def _preprint(key: str, authors: str, title: str, year: int, arxiv: str, journal: str = "arXiv") -> Citation:
+    """A work found by its preprint: of a conference without volumes, or of none."""
+    return Citation(
+        key=key,
+        authors=tuple(authors.split("; ")),
+        title=title,
+        journal=journal,
+        year=year,
+        doi=f"10.48550/arXiv.{arxiv}",
+    )
+
+
+_NEURIPS = "Advances in Neural Information Processing Systems"
+_ICLR = "International Conference on Learning Representations"
+
+MACE = _article(
+    "batatia2022", "Batatia, I.; Kovács, D. P.; Simm, G. N. C.; Ortner, C.; Csányi, G.",
+    "MACE: Higher order equivariant message passing neural networks for fast and accurate force fields",
+    _NEURIPS, 35, "11423-11436", 2022, "10.48550/arXiv.2206.07697",
+)  # fmt: skip
+ACE = _article(
+    "drautz2019", "Drautz, R.",
+    "Atomic cluster expansion for accurate and transferable interatomic potentials",
+    "Phys. Rev. B", 99, "014104", 2019, "10.1103/PhysRevB.99.014104",
+)  # fmt: skip
+BESSEL_BASIS = _preprint(
+    "gasteiger2020", "Gasteiger, J.; Groß, J.; Günnemann, S.",
+    "Directional message passing for molecular graphs", 2020, "2003.03123", _ICLR,
+)  # fmt: skip
+E3NN = _preprint("geiger2022", "Geiger, M.; Smidt, T.", "e3nn: Euclidean neural networks", 2022, "2207.09453")
+PYTORCH = _article(
+    "paszke2019", "Paszke, A.; Gross, S.; Massa, F.; Lerer, A.; Bradbury, J.; others",
+    "PyTorch: An imperative style, high-performance deep learning library",
+    _NEURIPS, 32, "8024-8035", 2019, "10.48550/arXiv.1912.01703",
+)  # fmt: skip
+REPULSION = Citation(
+    key="ziegler1985",
+    authors=("Ziegler, J. F.", "Biersack, J. P.", "Littmark, U."),
+    kind="book",
+    title="The stopping and range of ions in solids",
+    year=1985,
+    note="Pergamon, New York",
+)
+ADAMW = _preprint(
+    "loshchilov2019", "Loshchilov, I.; Hutter, F.", "Decoupled weight decay regularization",
+    2019, "1711.05101", _ICLR,
+)  # fmt: skip
+AMSGRAD = _preprint(
+    "reddi2018", "Reddi, S. J.; Kale, S.; Kumar, S.", "On the convergence of Adam and beyond",
+    2018, "1904.09237", _ICLR,
+)  # fmt: skip
+COSINE = _preprint(
+    "loshchilov2017", "Loshchilov, I.; Hutter, F.", "SGDR: Stochastic gradient descent with warm restarts",
+    2017, "1608.03983", _ICLR,
+)  # fmt: skip
+CLIPPING = _preprint(
+    "pascanu2013", "Pascanu, R.; Mikolov, T.; Bengio, Y.",
+    "On the difficulty of training recurrent neural networks",
+    2013, "1211.5063", "International Conference on Machine Learning",
+)  # fmt: skip
+AVERAGING = _article(
+    "polyak1992", "Polyak, B. T.; Juditsky, A. B.",
+    "Acceleration of stochastic approximation by averaging",
+    "SIAM J. Control Optim.", 30, "838-855", 1992, "10.1137/0330046",
+)  # fmt: skip
+HUBER = _article(
+    "huber1964", "Huber, P. J.", "Robust estimation of a location parameter",
+    "Ann. Math. Statist.", 35, "73-101", 1964, "10.1214/aoms/1177703732",
+)  # fmt: skip
+COMMITTEE = _article(
+    "schran2020", "Schran, C.; Brezina, K.; Marsalek, O.",
+    "Committee neural network potentials control generalization errors and enable active learning",
+    _JCP, 153, "104105", 2020, "10.1063/5.0016004",
+)  # fmt: skip

@@ -6,7 +6,7 @@ loss function and are comparable within one stage only.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,10 @@ from mlipbench.core.figure import Figure, Table
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
+
+CHECKLIST_LIMITS: Final = {"energy_mae": 1.0, "forces_mae": 50.0, "stress_mae": 1.0}
+"""What the deployment checklist asks of a test set, in the units of `Errors` (seed 000, section 9.6.9). For
+orientation: `mlipbench run` judges, on its own reference and with error bars."""
 
 
 class _Model(BaseModel):

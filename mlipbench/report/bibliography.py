@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mlipbench.core.citation import Citation, marks, replace_marks
 
 _MOST_AUTHORS = 6
-_ENTRY = {"article": "article", "software": "misc", "dataset": "misc"}
+_ENTRY = {"article": "article", "book": "book", "software": "misc", "dataset": "misc"}
 _TEX = str.maketrans({c: f"\\{c}" for c in "&%$#_"} | {"~": "\\textasciitilde{}"})
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from mlipbench.core.figure import Figure, StructurePicture, Table
 from mlipbench.report.figures import DrawnPanel, draw
@@ -71,37 +73,62 @@ class Section:
     tables: list[PrintedTable]
 
 
-def data_files(suites: list[SuiteView]) -> dict[str, str]:
-    """File name -> CSV of every panel and picture of a run, whole."""
-    files: dict[str, str] = {}
-    for suite in suites:
-        for figure, name in _named(suite):
-            for file_name, _, data in _data(figure, name):
-                files[file_name] = data.text
-    return files
+Named = tuple[Figure | StructurePicture, str]  # a figure and the name of its files
+
+
+def data_files(named: Iterable[Named]) -> dict[str, str]:
+    """File name -> CSV of every panel and picture, whole."""
+    return {file_name: data.text for figure, name in named for file_name, _, data in _data(figure, name)}
+
+
+def suite_figures(suites: list[SuiteView]) -> list[Named]:
+    """The figures of a run in the order of its report."""
+    return [pair for suite in suites for pair in _of_suite(suite)]
+
+
+def _of_suite(suite: SuiteView) -> list[Named]:
+    """Figures with names for their files, each once."""
+    seen: dict[str, int] = {}
+    found: list[Named] = []
+    for figure in suite.figures:
+        name = re.sub(r"[^\w.-]+", "-", f"{suite.key}-{figure.id.removeprefix(f'{suite.key}-')}")
+        seen[name] = seen.get(name, 0) + 1
+        found.append((figure, name if seen[name] == 1 else f"{name}-{seen[name]}"))
+    return found
 
 
 def sections(suites: list[SuiteView], quality: Quality, room: int) -> list[Section] | None:
-    """Suites with their figures drawn and numbered through the report, in `room` bytes.
+    """Suites with their figures drawn and numbered through the report; None as of `drawings`."""
+    found = drawings(suite_figures(suites), quality, room)
+    if found is None:
+        return None
+    rest = iter(found)
+    return [
+        Section(
+            _shortened(suite, quality),
+            list(islice(rest, len(suite.figures))),
+            [printed(table, quality.table_rows, "result.json of the suite") for table in suite.tables],
+        )
+        for suite in suites
+    ]
+
+
+def drawings(named: list[Named], quality: Quality, room: int) -> list[Drawing] | None:
+    """Figures drawn and numbered, in `room` bytes.
 
     Where they do not fit: None, or, at the step that drops figures, those that do not fit left out by name.
     """
-    panels = sum(len(f.panels) for s in suites for f in s.figures if isinstance(f, Figure))
+    panels = sum(len(figure.panels) for figure, _ in named if isinstance(figure, Figure))
     rows = min(max(quality.data_rows // max(panels, 1), _FEWEST_ROWS), _MOST_ROWS)
-    found, number = [], 0
-    for suite in suites:
-        drawings = []
-        for figure, name in _named(suite):
-            number += 1
-            drawing = None if room <= 0 else _drawing(figure, name, number, rows, quality)
-            if drawing is None or drawing.size > room:
-                if not quality.drop:
-                    return None
-                drawing, room = _left_out(figure, name, number), 0
-            room -= drawing.size
-            drawings.append(drawing)
-        tables = [_table(table, quality.table_rows) for table in suite.tables]
-        found.append(Section(_shortened(suite, quality), drawings, tables))
+    found = []
+    for number, (figure, name) in enumerate(named, 1):
+        drawing = None if room <= 0 else _drawing(figure, name, number, rows, quality)
+        if drawing is None or drawing.size > room:
+            if not quality.drop:
+                return None
+            drawing, room = _left_out(figure, name, number), 0
+        room -= drawing.size
+        found.append(drawing)
     return found
 
 
@@ -109,17 +136,6 @@ def _left_out(figure: Figure | StructurePicture, name: str, number: int) -> Draw
     names = ", ".join(f"figures/{file_name}" for file_name, _, _ in _data(figure, name))
     remark = f"Left out here to keep this file below 5 MB; its data are in the run folder: {names}"
     return Drawing(number, f"figure-{number}", "chart", [], pretty_text(figure.caption), [remark], [])
-
-
-def _named(suite: SuiteView) -> list[tuple[Figure | StructurePicture, str]]:
-    """Figures with names for their files, each once."""
-    seen: dict[str, int] = {}
-    found = []
-    for figure in suite.figures:
-        name = re.sub(r"[^\w.-]+", "-", f"{suite.key}-{figure.id.removeprefix(f'{suite.key}-')}")
-        seen[name] = seen.get(name, 0) + 1
-        found.append((figure, name if seen[name] == 1 else f"{name}-{seen[name]}"))
-    return found
 
 
 def _data(
@@ -177,7 +193,8 @@ def _shortened(suite: SuiteView, quality: Quality) -> SuiteView:
     return replace(suite, information=information, notes=notes, traceback=traceback)
 
 
-def _table(table: Table, most_rows: int) -> PrintedTable:
+def printed(table: Table, most_rows: int, whole: str) -> PrintedTable:
+    """A table in print, at most `most_rows` of it; `whole` says where all of it is."""
     rows = [[_cell(value) for value in row] for row in table.rows[:most_rows]]
     columns = [
         Cell(pretty_text(name), index > 0 and bool(rows) and all(row[index].numeric for row in rows))
@@ -185,7 +202,7 @@ def _table(table: Table, most_rows: int) -> PrintedTable:
     ]
     caption = pretty_text(table.caption)
     if len(rows) < len(table.rows):
-        caption += f" The first {len(rows)} of {len(table.rows)} rows; all are in result.json of the suite."
+        caption += f" The first {len(rows)} of {len(table.rows)} rows; all are in {whole}."
     return PrintedTable(caption, columns, rows)
 
 

@@ -26,21 +26,21 @@ _GLOSSARY = ((re.compile(r"95 % bound|\bbound\b"), "bound"), (re.compile(r"\bgra
 
 def render(run: RunView) -> str:
     """The report's HTML, drawn as finely as 5 MB allow."""
-    environment = _environment(run.bibliography)
+    pages = environment(run.bibliography)
     page = ""
     for quality in STEPS:
         without = [replace(suite, figures=[]) for suite in run.suites]
-        words_only = _page(environment, run, sections(without, quality, 0) or [], quality)
+        words_only = _page(pages, run, sections(without, quality, 0) or [], quality)
         found = sections(run.suites, quality, LARGEST - len(words_only.encode()))
         if found is not None:
-            page = _page(environment, run, found, quality)
+            page = _page(pages, run, found, quality)
             if len(page.encode()) <= LARGEST:
                 break
     return page
 
 
-def _page(environment: Environment, run: RunView, found: list[Section], quality: Quality) -> str:
-    return environment.get_template("report.html").render(
+def _page(pages: Environment, run: RunView, found: list[Section], quality: Quality) -> str:
+    return pages.get_template("report.html").render(
         run=run,
         sections=found,
         quality=quality,
@@ -50,12 +50,13 @@ def _page(environment: Environment, run: RunView, found: list[Section], quality:
         badges=list(words.BADGES.values()),
         terms=words.TERMS,
         plain_work=plain,
-        text_uri=_text_uri,
+        text_uri=text_uri,
     )
 
 
-def _environment(bibliography: Bibliography) -> Environment:
-    environment = Environment(
+def environment(bibliography: Bibliography) -> Environment:
+    """Templates with the filters that a page needs; `bibliography` numbers the works that it cites."""
+    found = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
@@ -63,9 +64,9 @@ def _environment(bibliography: Bibliography) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["prose"] = lambda text: _prose(text, bibliography.numbers)
-    environment.filters["reason"] = _reason
-    return environment
+    found.filters["prose"] = lambda text: _prose(text, bibliography.numbers)
+    found.filters["reason"] = _reason
+    return found
 
 
 def _prose(text: str, numbers: dict[str, int]) -> Markup:
@@ -90,7 +91,7 @@ def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[:most] + "\n[the rest is in plan.lock.yaml]"
 
 
-def _text_uri(text: str) -> str:
+def text_uri(text: str) -> str:
     """A text that a link can download without a server."""
     return "data:text/plain;charset=utf-8;base64," + base64.b64encode(text.encode()).decode()
 

@@ -20,7 +20,7 @@ from mlipbench.report.bibliography import Bibliography, bibtex, plain
 from mlipbench.report.facts import limit_change, rows_of
 from mlipbench.report.numbers import limit_text, pretty_text
 
-_FUNCTIONALS = {"PBE": literature.PBE}  # what a level of theory may name, and the work behind it
+FUNCTIONALS = {"PBE": literature.PBE}  # what a level of theory may name, and the work behind it
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,10 @@ def methods(
     The bibliography knows all works of the run; those of the text are numbered.
     """
     packages: Mapping[str, str] = provenance.get("packages", {})
-    own = Citation(
-        key="mlipbench",
-        kind="software",
-        title="mlipbench: validation of machine-learning interatomic potentials",
-        note=", ".join(_versions(packages.get("mlipbench", ""), provenance.get("git", {}))),
-    )
+    own = own_citation(provenance)
     data = [_dataset(reference) for reference in results.references]
     known = [own, literature.ASE, literature.NUMPY, literature.SCIPY, literature.VESIN, *data]
-    known += [literature.HOLM, literature.EQUIVALENCE, *_FUNCTIONALS.values(), *results.potential.citations]
+    known += [literature.HOLM, literature.EQUIVALENCE, *FUNCTIONALS.values(), *results.potential.citations]
     known += [citation for suite in suites for citation in suite.citations]
     bibliography = Bibliography({citation.key: citation for citation in known})
     paragraphs = [
@@ -76,6 +71,17 @@ def methods(
     bibliography.add(paragraphs)
     numbered = [bibliography.numbered(paragraph) for paragraph in paragraphs]
     return Methods(numbered, bibliography.works), bibliography
+
+
+def own_citation(provenance: Mapping[str, Any]) -> Citation:
+    """mlipbench itself, as it was used."""
+    version = provenance.get("packages", {}).get("mlipbench", "")
+    return Citation(
+        key="mlipbench",
+        kind="software",
+        title="mlipbench: validation of machine-learning interatomic potentials",
+        note=", ".join(_versions(version, provenance.get("git", {}))),
+    )
 
 
 def _versions(version: str, git: Mapping[str, Any]) -> list[str]:
@@ -106,7 +112,7 @@ def _software(results: Results, packages: Mapping[str, str]) -> str:
     keys = {"ase": literature.ASE, "numpy": literature.NUMPY, "scipy": literature.SCIPY}
     keys["vesin"] = literature.VESIN
     used = [f"{name} {packages[p]} [@{keys[p].key}]" for p, name in works.items() if p in packages]
-    built = f", built on {_joined(used)}" if used else ""
+    built = f", built on {joined(used)}" if used else ""
     return (
         f"All calculations were run and judged by mlipbench {packages.get('mlipbench', '')} [@mlipbench]"
         f"{built}; tier {results.tier}, random seed {results.seed}."
@@ -131,15 +137,15 @@ def _references(results: Results) -> str:
     words = []
     for reference in results.references:
         theory = reference.level_of_theory or "level of theory not stated"
-        works = [
-            work.key
-            for name, work in _FUNCTIONALS.items()
-            if re.search(rf"(?<![\w-]){name}(?![\w+-])", theory)
-        ]
-        mark = f" [@{works[0]}]" if works else ""
         state = "" if reference.verified else ", not verified: drawn, but no verdict rests on it"
-        words.append(f"{reference.name} [@{_key(reference.name)}] ({theory}{mark}{state})")
-    return f"Reference data: {_joined(words)}." if words else "No reference data were used."
+        words.append(f"{reference.name} [@{_key(reference.name)}] ({theory}{functional_mark(theory)}{state})")
+    return f"Reference data: {joined(words)}." if words else "No reference data were used."
+
+
+def functional_mark(theory: str) -> str:
+    """` [@perdew1996]` where a level of theory names a functional whose work is known."""
+    works = [w.key for name, w in FUNCTIONALS.items() if re.search(rf"(?<![\w-]){name}(?![\w+-])", theory)]
+    return f" [@{works[0]}]" if works else ""
 
 
 def _suite(suite: SuiteResult) -> str:
@@ -150,11 +156,12 @@ def _suite(suite: SuiteResult) -> str:
     if suite.methods:
         return suite.methods
     asked = [f"{row.term} = {row.text}" for row in rows_of(suite.asked)]
-    settings = f" with {_joined(asked)}" if asked else ""
+    settings = f" with {joined(asked)}" if asked else ""
     return f"The suite {suite.suite} ({suite.title}), version {suite.version}, was run{settings}."
 
 
-def _joined(parts: list[str]) -> str:
+def joined(parts: list[str]) -> str:
+    """`a, b and c`."""
     return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)
 
 
@@ -195,10 +202,10 @@ def _changes(results: Results) -> str:
         for m in measurements
         if m.criterion is not None and limit_change(m)
     }
-    parts = [f"The suite file changed limits: {_joined(list(changed.values()))}."] if changed else []
+    parts = [f"The suite file changed limits: {joined(list(changed.values()))}."] if changed else []
     if results.waivers:
         waived = [f"{w.criterion} (until {w.expires}: {w.reason.rstrip('.')})" for w in results.waivers]
-        parts.append(f"Waivers were declared for {_joined(waived)}.")
+        parts.append(f"Waivers were declared for {joined(waived)}.")
     return " ".join(parts)
 
 

@@ -6,7 +6,8 @@ print. matplotlib wants colours it knows, so each variable has a stand-in that i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from mlipbench.core.figure import Panel
 
@@ -24,6 +25,20 @@ VARIABLES = (
     "fig-paper",
 )
 STAND_IN = {name: f"#01fe{index:02x}" for index, name in enumerate(VARIABLES)}
+LIGHT = {
+    "fig-ink": "#1b1f24",
+    "fig-grid": "#e4e4dd",
+    "fig-fit": "#1b1f24",
+    "fig-reference": "#6d3a94",
+    "fig-limit": "#b3122f",
+    "fig-context": "#6c747d",
+    "fig-data-1": "#0f67ad",
+    "fig-data-2": "#c05f00",
+    "fig-data-3": "#00795c",
+    "fig-data-4": "#5a8fbf",
+    "fig-paper": "#fdfdfb",
+}
+"""The style sheet's colours by day, for pictures that stand alone."""
 
 Dash = tuple[float, ...]
 SOLID: Dash = ()
@@ -41,11 +56,7 @@ class Style:
     marker: str
     width: float  # pt
     filled: bool = True
-
-    @property
-    def stand_in(self) -> str:
-        """The colour to draw with."""
-        return STAND_IN[self.variable]
+    colour: str = ""  # to draw with
 
     @property
     def css(self) -> str:
@@ -53,15 +64,19 @@ class Style:
         return f"var(--{self.variable})"
 
 
-def styles(panel: Panel) -> list[Style]:
-    """One style a series, in their order; the n-th series of a role differs from the others."""
+def styles(panel: Panel, colours: Mapping[str, str] = STAND_IN) -> list[Style]:
+    """One style a series, in their order; the n-th series of a role differs from the others.
+
+    `colours` says what each variable is drawn with.
+    """
     seen: dict[str, int] = {}
     found = []
     for series in panel.series:
         role = "context" if series.kind == "diagonal" else series.role
         index = seen.get(role, 0)
         seen[role] = index + 1
-        found.append(_style(role, index))
+        style = _style(role, index)
+        found.append(replace(style, colour=colours[style.variable]))
     return found
 
 

@@ -44,8 +44,8 @@ class Provenance:
     suite_file: str
 
 
-_MACHINE = ("date", "platform", "processor", "cores", "memory_GiB", "threads")
-_SOFTWARE = ("python", "packages", "git")
+MACHINE = ("date", "platform", "processor", "cores", "memory_GiB", "threads")
+SOFTWARE = ("python", "packages", "git")
 
 
 def provenance(
@@ -60,11 +60,11 @@ def provenance(
         "device": potential.device or None,
         "properties": ", ".join(potential.properties) or None,
     }
-    rest = {k: v for k, v in stored.items() if k not in (*_MACHINE, *_SOFTWARE, "seed", "suite_file")}
+    rest = {k: v for k, v in stored.items() if k not in (*MACHINE, *SOFTWARE, "seed", "suite_file")}
     groups = [
         Group("Plan and numerics", rows_of({"title": results.title} | numerics | _plan(results, stored))),
-        Group("Machine", rows_of({k: stored[k] for k in _MACHINE if k in stored})),
-        Group("Software", rows_of({k: stored[k] for k in _SOFTWARE if k in stored})),
+        Group("Machine", rows_of({k: stored[k] for k in MACHINE if k in stored})),
+        Group("Software", rows_of({k: stored[k] for k in SOFTWARE if k in stored})),
         Group("Further", rows_of(rest)),
         Group("Wall time", timing_rows(timings)),
     ]

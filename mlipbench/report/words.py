@@ -140,3 +140,41 @@ TERMS: tuple[tuple[str, str, str], ...] = (
         "pinned down; the same name may give other numbers elsewhere.",
     ),
 )
+
+TRAINING_TERMS: tuple[tuple[str, str, str], ...] = (
+    (
+        "mae",
+        "MAE, RMSE",
+        "Mean absolute error, and root of the mean squared error, which large errors dominate. Energies per "
+        "atom; forces over Cartesian components; stresses over the nine components.",
+    ),
+    (
+        "standard-error",
+        "Standard error (±)",
+        "How far the number would scatter if other trajectories had been held out: one standard deviation of "
+        "it, from the scatter between trajectories, since frames of one trajectory are alike.",
+    ),
+    (
+        "relative",
+        "Relative error",
+        "The RMSE over what a potential without any structure would miss by: for energies their spread about "
+        "the best sum of atomic energies, for forces their own r.m.s. value (all forces zero).",
+    ),
+    (
+        "limit",
+        "Limit",
+        "What the deployment checklist asks of a test set. It stands here for orientation: `mlipbench run` "
+        "judges, with confidence bounds and on references of its own.",
+    ),
+    (
+        "kept",
+        "Weights that were kept",
+        "Those of the epoch with the lowest validation loss of the last stage; averaged over the last steps "
+        "where the configuration has ema_decay.",
+    ),
+    (
+        "config-type",
+        "config_type",
+        "The name that a frame's file gives to its kind; “all” counts every frame of the part.",
+    ),
+)

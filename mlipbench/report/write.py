@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlipbench.report.checklist import render_checklist
-from mlipbench.report.drawings import data_files
+from mlipbench.report.drawings import data_files, suite_figures
 from mlipbench.report.html import render
 from mlipbench.report.junit import render_junit
 from mlipbench.report.view import load_run
@@ -26,7 +26,10 @@ def write_report(run_folder: Path) -> None:
         layout.METHODS: run.methods.text.encode(),
         layout.CITATIONS: run.methods.bibtex.encode(),
     }
-    files |= {f"{layout.FIGURES}/{name}": text.encode() for name, text in data_files(run.suites).items()}
+    files |= {
+        f"{layout.FIGURES}/{name}": text.encode()
+        for name, text in data_files(suite_figures(run.suites)).items()
+    }
     for name, content in files.items():
         layout.write_bytes(run_folder / name, content)
     for path in (run_folder / layout.FIGURES).glob("*.csv"):

@@ -11,6 +11,10 @@
                           evaluations/*.npz, result.json, log.txt, traceback.txt
       trajectories/<key>/ see store.trajectories
 
+A training, DIR of `mlipbench train CONFIG --output DIR`, has training.json (core.training.TrainingRecord) in
+the place of results.json, beside it report.html, methods.txt, citations.bib, figures/*.csv and
+learning_curve.png.
+
 Every file is written under a temporary name, flushed to disk and renamed, so a reader (and a run
 resumed after a kill) sees a whole file or none.
 
@@ -51,6 +55,8 @@ FIGURES = "figures"
 SUITES = "suites"
 TRAJECTORIES = "trajectories"
 LOCK = ".lock"
+TRAINING = "training.json"
+LEARNING_CURVE = "learning_curve.png"
 
 _PLAN_HEAD = re.compile(rb"# sha256 ([0-9a-f]{64}) of the text below\n# plan ([0-9a-f]*)\n")
 _IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)

@@ -88,7 +88,7 @@ def _wrong_e0s(frames: Sequence[LabelledFrame], e0s: Mapping[str, float]) -> Dia
         evidence=f"energies less those of the free atoms have a median of {middle:.4g} eV per atom, where "
         f"bonds give at most {LARGEST_COHESION:g}; E0s in use: {named}{_suspects(labelled, rest)}",
         remedy="Compute them with the method and the pseudopotentials of the labels, one atom in a large "
-        "box; or E0s: average, the least-squares fit to the training set.",
+        "box; or `E0s: average`, the least-squares fit to the training set.",
     )
 
 
@@ -126,7 +126,7 @@ def _unlike_sizes(frames: Sequence[LabelledFrame]) -> Diagnosis | None:
         what="The batch holds structures whose numbers of atoms span an order of magnitude: the large ones "
         "decide the gradient, the small ones are thrown about by it.",
         evidence=f"{sizes[0]} to {sizes[-1]} atoms in a batch of {len(sizes)} structures",
-        remedy="batch_size: 1, or larger batches in which all sizes are common; and a lower learning rate.",
+        remedy="`batch_size: 1`, or larger batches in which all sizes are common; and a lower learning rate.",
     )
 
 
@@ -138,7 +138,7 @@ def _not_clipped(clip_grad: float | None) -> Diagnosis | None:
         level="warning",
         what="Gradients are not clipped, so one batch can throw the weights anywhere.",
         evidence="clip_grad: null",
-        remedy="clip_grad: 10",
+        remedy="`clip_grad: 10`",
     )
 
 
@@ -150,7 +150,7 @@ def _large_rate(lr: float) -> Diagnosis | None:
         level="warning",
         what="The learning rate is high.",
         evidence=f"lr {lr:.3g}; 0.01 is the usual one",
-        remedy="lr: 0.01, or lower",
+        remedy="`lr: 0.01`, or lower",
     )
 
 
@@ -163,6 +163,6 @@ def _unknown(frames: Sequence[LabelledFrame], clip_grad: float | None, lr: float
         what="None of the usual causes is found in this batch; the weights may have gone astray before it.",
         evidence=f"{len(frames)} frames ({', '.join(f.label for f in frames[:3])}"
         f"{', ...' if len(frames) > 3 else ''}); {largest}clip_grad {clip_grad:g}, lr {lr:.3g}",
-        remedy=f"Lower the learning rate (lr: {lr / 10:.2g}) and the clipping (clip_grad: 1); "
-        "dtype: float64 if it is not.",
+        remedy=f"Lower the learning rate (`lr: {lr / 10:.2g}`) and the clipping (`clip_grad: 1`); "
+        "`dtype: float64` if it is not.",
     )

@@ -7,11 +7,11 @@ from itertools import groupby
 
 import numpy as np
 
-from mlipbench.core.training import Diagnosis, Epoch, MemberRecord, TrainingRecord
+from mlipbench.core.training import CHECKLIST_LIMITS, Diagnosis, Epoch, MemberRecord, TrainingRecord
 from mlipbench.training import settings
 from mlipbench.training.trend import FEWEST, last, level, smoothed, trend
 
-FORCE_LIMIT = 50.0  # meV/A: seed 000, section 9.6.8
+FORCE_LIMIT = CHECKLIST_LIMITS["forces_mae"]  # meV/A
 STEEP = 0.10  # a fall by this share is one that going on would continue
 NORMAL_GAP = 0.20  # validation above training: seed 000, section 9.6.4
 _CAPACITY_GAP = 0.30  # up to this, training and validation fail alike
@@ -109,10 +109,10 @@ _CAUSES = {
 
 
 def _lower_rate(record: TrainingRecord, rates: list[float]) -> str:
-    how = "scheduler: cosine" if record.config.get("scheduler") == "plateau" else "scheduler: plateau"
+    how = "`scheduler: cosine`" if record.config.get("scheduler") == "plateau" else "`scheduler: plateau`"
     return (
         f"Lower the learning rate as the training goes on: {how}, or a last stage in train_schedule with "
-        f"lr: {0.1 * rates[-1]:.2g}. If the error stays where it is, the network or the data are too small."
+        f"`lr: {0.1 * rates[-1]:.2g}`. If the error stays where it is, the network or the data are too small."
     )
 
 
@@ -194,8 +194,8 @@ def _overfitting(record: TrainingRecord, member: MemberRecord) -> Diagnosis | No
             f"the training loss fell by {100 * fall:.0f} %; {settings.trained_frames(record)} training "
             f"frames, {record.n_parameters} parameters{kept}",
             remedy=f"More training frames; a smaller network ({settings.channels_times(record, 0.5)}); "
-            f"{settings.times(record, 'weight_decay', 10)}; early stopping (patience: "
-            f"{max(len(member.epochs) // 10, 10)}).",
+            f"{settings.times(record, 'weight_decay', 10)}; early stopping (`patience: "
+            f"{max(len(member.epochs) // 10, 10)}`).",
         )
     return None
 

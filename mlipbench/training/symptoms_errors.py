@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from mlipbench.core.training import (
+    CHECKLIST_LIMITS,
     Diagnosis,
     ErrorRow,
     FrameErrors,
@@ -17,7 +18,7 @@ from mlipbench.core.training import (
 from mlipbench.training import settings
 from mlipbench.training.symptoms_curves import FORCE_LIMIT, NORMAL_GAP
 
-ENERGY_LIMIT = 1.0  # meV/atom: seed 000, section 9.6.9
+ENERGY_LIMIT = CHECKLIST_LIMITS["energy_mae"]  # meV/atom
 _UNLIKE = 3.0  # ratio of two relative errors from which one is poor beside the other
 _GOOD = 0.2  # relative error: 4 % of the variance is missed
 _DOMINATES = 0.9  # share of the loss from which a larger weight changes nothing

@@ -14,10 +14,10 @@ def setting_symptoms(record: TrainingRecord) -> list[Diagnosis]:
     evidence, remedy = [], []
     if "32" in dtype:
         evidence.append(f"dtype {dtype}")
-        remedy.append("dtype: float64 for molecular dynamics at constant energy")
+        remedy.append("`dtype: float64` for molecular dynamics at constant energy")
     if isinstance(power, int) and power < _SMOOTH:
         evidence.append(f"num_polynomial_cutoff {power}")
-        remedy.append(f"num_polynomial_cutoff: {_SMOOTH}")
+        remedy.append(f"`num_polynomial_cutoff: {_SMOOTH}`")
     if not evidence:
         return []
     reach = record.architecture.get("r_max")
@@ -28,7 +28,7 @@ def setting_symptoms(record: TrainingRecord) -> list[Diagnosis]:
             level="note",
             what="Should the energy drift in NVE runs (`mlipbench run` measures it), these settings come "
             "first.",
-            evidence=", ".join(evidence),
+            evidence=f"the configuration says {', '.join(evidence)}",
             remedy=f"{'; '.join(remedy)}; see that {shells} encloses the first two coordination shells.",
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from mlipbench.core.training import (
     PartSummary,
     TrainingRecord,
 )
+from mlipbench.store import layout
+from mlipbench.training.diagnose import diagnose
+from mlipbench.training.figures import figures
+from mlipbench.training.tables import tables
 
 CONFIG: dict[str, Any] = {
     "name": "silicon", "train_file": "train.extxyz", "valid_file": None, "test_file": "test.extxyz",
@@ -180,3 +185,64 @@ def record(members: list[MemberRecord] | None = None, **fields: Any) -> Training
         },
         **fields,
     })  # fmt: skip
+
+
+KINDS = ("sound", "ailing", "committee", "unfinished", "diverged")
+
+
+def build(kind: str, folder: Path) -> Path:
+    """The folder of a training of one of `KINDS`: training.json with diagnoses, figures, tables."""
+    found = _of_kind(kind)
+    found = found.model_copy(
+        update={"diagnoses": diagnose(found), "figures": figures(found), "tables": tables(found)}
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    layout.write_json(folder / layout.TRAINING, found.model_dump(mode="json"))
+    return folder
+
+
+def _of_kind(kind: str) -> TrainingRecord:
+    if kind == "sound":
+        return record()
+    if kind == "ailing":
+        return _ailing()
+    if kind == "committee":
+        return record([member(seed=s) for s in range(1, 5)], config={"committee": 4})
+    nothing: dict[str, Any] = {"finished": False, "rows": [], "frames": [], "package": {}}
+    if kind == "unfinished":
+        return record([member(), member(17, seed=2, ended="unfinished")], config={"committee": 4}, **nothing)
+    message = "epoch 2, batch 7: the loss is nan, the norm of its gradient inf; frames train.extxyz#41"
+    return record([member(2, ended="diverged", message=message)], **nothing)
+
+
+def _ailing() -> TrainingRecord:
+    """A schedule of two stages, overfitting, energies that weigh too little, outliers, single precision."""
+    schedule = {
+        "0": {"name": "forces first", "start": 0, "end": 39, "loss": {"forces": 100.0}, "lr": 0.01},
+        "1": {
+            "name": "",
+            "start": 40,
+            "end": 159,
+            "loss": {"forces": 100.0, "energy_per_atom": 1.0},
+            "lr": 1e-3,
+        },
+    }
+    shares = {"energy_per_atom": 0.002, "forces": 0.998}
+    first = member(40, forces=34, shares=shares)
+    second = member(
+        120, forces=34, shares=shares, train=lambda t: 1.3 - 0.7 * t + 0.3 * float(np.exp(-12 * t)),
+        valid=lambda t: 1.6 + 0.3 * float(np.exp(-12 * t)) + 0.8 * max(t - 0.3, 0.0),
+    )  # fmt: skip
+    later = [e.model_copy(update={"epoch": e.epoch + 40, "stage": "1"}) for e in second.epochs]
+    early = [e.model_copy(update={"stage": "forces first"}) for e in first.epochs]
+    both = first.model_copy(update={"epochs": [*early, *later], "best_epoch": 76, "seconds": 400.0})
+    poor = [
+        f.model_copy(update={"energy": (-1) ** i * 9.0}) for i, f in enumerate(frames(60, 66, outliers=2))
+    ]
+    table = rows(errors(24, 100, 8.0), errors(52, 20, 9.0), errors(54, 40, 9.0))
+    return record(
+        [both], rows=table, frames=poor, config={"train_schedule": schedule, "dtype": "float32"},
+        architecture={"num_polynomial_cutoff": 5}, level_of_theory="",
+        audit=["warning: 3 frames of train.extxyz are duplicates of each other (#4, #17, #92)"],
+        warnings=["12 frames have no stress: they do not count in its loss"],
+    )  # fmt: skip

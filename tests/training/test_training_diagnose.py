@@ -73,7 +73,7 @@ def test_plateau_of_capacity() -> None:
     assert "validation force MAE 84 meV/A, not fallen" in found.evidence.replace("85", "84").replace(
         "83", "84"
     )
-    assert 'max_ell from 2 to 3 and set hidden_irreps: "32x0e + 32x1o + 32x2e"' in found.remedy
+    assert '`max_ell: 3` in place of 2 and `hidden_irreps: "32x0e + 32x1o + 32x2e"`' in found.remedy
 
 
 def test_plateau_at_the_highest_order_asks_for_channels() -> None:
@@ -86,7 +86,7 @@ def test_plateau_at_the_highest_order_asks_for_channels() -> None:
 def test_plateau_of_scalars() -> None:
     scalar = {"max_ell": 0, "hidden_irreps": "16x0e"}
     found = only(of(80, 84, [member(forces=80, gap=1.05)], architecture=scalar))
-    assert 'raise max_ell from 0 to 2 and set hidden_irreps: "16x0e + 16x1o"' in found.remedy
+    assert '`max_ell: 2` in place of 0 and `hidden_irreps: "16x0e + 16x1o"`' in found.remedy
 
 
 def test_plateau_of_data() -> None:
@@ -116,7 +116,7 @@ def test_training_that_ended_too_early(forces: float, expected: str) -> None:
     found = only(of(forces, forces, [member(train=falling, forces=forces / 1.5, gap=1.0)]))
     assert found.id == "unfinished"
     assert any(f"in the last {word} of 60 epochs" in found.evidence for word in expected.split("|"))
-    assert "max_num_epochs: 120 in place of 60" in found.remedy
+    assert "`max_num_epochs: 120` in place of 60" in found.remedy
 
 
 def test_too_few_epochs_to_tell() -> None:
@@ -144,7 +144,7 @@ def test_remedies_speak_of_the_last_stage_of_a_schedule() -> None:
         },
     }
     found = only(of(20, 20, [member(train=falling, forces=14, gap=1.0)], config={"train_schedule": stages}))
-    assert "max_num_epochs: 120 in place of 60 (stage 1 of train_schedule)" in found.remedy
+    assert "`end: 118` in place of 59 in stage 1 of train_schedule" in found.remedy
 
 
 # ---------------------------------------------------------------- overfitting and the gap
@@ -160,7 +160,7 @@ def test_overfitting() -> None:
     assert found.id == "overfitting"
     assert "100 training frames" in found.evidence
     assert 'hidden_irreps: "16x0e + 16x1o"' in found.remedy
-    assert "weight_decay: 5e-06 in place of 5e-07" in found.remedy
+    assert "`weight_decay: 5e-06` in place of 5e-07" in found.remedy
     start = int(found.evidence.split("from epoch ")[1].split(" ")[0])
     assert 45 <= start <= 68  # its valid(t) is lowest at t = ln(260) / 12, in epoch 55
 
@@ -228,7 +228,7 @@ def test_poor_energies() -> None:
     found = only(record([light], rows=POOR_ENERGIES, frames=scattered))
     assert found.id == "energies"
     assert "energies are 0.1 % of the training loss" in found.evidence
-    assert "energy_weight: 10 in place of 1" in found.remedy
+    assert "`energy_weight: 10` in place of 1" in found.remedy
 
 
 def test_energy_weight_of_zero() -> None:
@@ -257,7 +257,7 @@ def test_poor_forces() -> None:
     heavy = member(forces=300, gap=1.03, shares={"energy_per_atom": 0.7, "forces": 0.3})
     found = {d.id: d for d in diagnose(record([heavy], rows=table))}
     assert set(found) == {"plateau.capacity", "forces"}
-    assert "forces_weight: 1e+03 in place of 100" in found["forces"].remedy
+    assert "`forces_weight: 1000` in place of 100" in found["forces"].remedy
     # Where forces are nearly all of the loss already, no weight helps: the plateau alone is told.
     assert ids(record([member(forces=300, gap=1.03)], rows=table)) == ["plateau.capacity"]
 
