@@ -55,9 +55,8 @@ class Training:
         A finished member is not trained again. Raises StoreError where the folder is in use, cannot be
         written, or belongs to another training.
         """
-        if self.group.leads:
-            with self._held(self.folder):
-                self._write_config()
+        with self._held(self.folder):
+            self._write_config()
         for number in range(self.config.committee):
             if only is None or number == only:
                 with self._held(self._member_folder(number)):
@@ -83,6 +82,8 @@ class Training:
             self.group.wait()
 
     def _write_config(self) -> None:
+        if not self.group.leads:
+            return
         path = self.folder / CONFIG
         if path.exists() and layout.read_plan(path)[1] != self.digest:
             raise StoreError(
