@@ -28,12 +28,13 @@ from mlipbench.training.data import Sets, read_sets
 from mlipbench.training.diagnose import diagnose
 from mlipbench.training.domain import domain, fingerprint, summaries
 from mlipbench.training.evaluate import error_rows, evaluate
+from mlipbench.training.figures import figures
 from mlipbench.training.group import Group
 from mlipbench.training.loop import Display, MemberTraining, read_member
 from mlipbench.training.start import Start, atomic_energies_by_symbol, parameters, start
+from mlipbench.training.tables import tables
 
 CONFIG = "config.lock.yaml"
-RECORD = "training.json"
 
 
 class Training:
@@ -126,7 +127,7 @@ class Training:
         if self.group.leads:
             if made is not None:
                 save(made, self.potential)
-            layout.write_json(self.folder / RECORD, record.model_dump(mode="json"))
+            layout.write_json(self.folder / layout.TRAINING, record.model_dump(mode="json"))
         return record
 
     @property
@@ -187,4 +188,5 @@ class Training:
             package={} if made is None else {"file": self.potential.name, "key": made.key},
             provenance=provenance({"processes": self.group.size, "torch threads": torch.get_num_threads()}),
         )
-        return record.model_copy(update={"diagnoses": diagnose(record)})
+        record = record.model_copy(update={"diagnoses": diagnose(record)})
+        return record.model_copy(update={"figures": figures(record), "tables": tables(record)})
