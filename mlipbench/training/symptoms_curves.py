@@ -267,7 +267,7 @@ def spikes(losses: list[float]) -> list[tuple[int, float]]:
 
 
 def _wandering(member: MemberRecord) -> str:
-    """Training errors far above those of validation: only their average, which validation sees, is any good."""
+    """Training errors far above those of validation, which sees the average of the weights."""
     valid, train = _known(member.epochs, _valid_forces), _known(member.epochs, _train_forces)
     if len(valid) < _FEWEST_EPOCHS or not train or level(train) < _WANDERS * level(valid):
         return ""
@@ -295,11 +295,12 @@ def _clipping(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
     if share < _CLIPPED:
         return None
     norm = float(np.median([e.gradient_norm for e in half]))
+    room = float(f"{3 * norm:.1g}")
     return Diagnosis(
         id="clipping",
         level="note",
         what="The gradient is clipped at nearly every step, so the clip and not the loss sets its length.",
         evidence=f"{100 * share:.0f} % of the steps of the second half; gradient norm before clipping "
         f"{norm:.3g}",
-        remedy=f"Raise clip_grad to about {float(f'{3 * norm:.1g}'):g}, or lower all loss weights by the same factor.",
+        remedy=f"`clip_grad: {room:g}`, or all loss weights lowered by the same factor.",
     )

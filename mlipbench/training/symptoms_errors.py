@@ -64,7 +64,7 @@ def _useless(record: TrainingRecord) -> Diagnosis | None:
         what="The potential is no better than none: its force errors are as large as the forces.",
         evidence=f"{row.part} forces RMSE {row.errors.forces_rmse:.3g} meV/A, where forces have an r.m.s. of "
         f"{summary.force_rms:.3g} meV/A",
-        remedy=f"See that forces have a weight in the loss, start from the usual learning rate and clipping "
+        remedy="See that forces have a weight in the loss, start from the usual learning rate and clipping "
         "(`lr: 0.01`, `clip_grad: 10`), and let `mlipbench audit` check units and signs of the labels.",
     )
 
@@ -142,9 +142,9 @@ def _poor_energies(record: TrainingRecord) -> Diagnosis | None:
             what="Energies of frames that were held out are off by a common shift.",
             evidence=f"{_relative(skills, row)}; mean error {shift:+.3g} meV/atom; "
             f"on training frames energy MAE {of_train.errors.energy_mae:.3g} meV/atom",
-            remedy="These energies are not counted as those of the training set, whose frames are met better: "
-            "another setup of the reference calculations, or compositions from which E0s do not follow. Check "
-            "the sources and their level of theory, and give E0s of single atoms.",
+            remedy="These energies are not counted as those of the training set, whose frames fare better: "
+            "another setup of the reference calculations, or compositions from which E0s do not follow. "
+            "Check the sources and their level of theory, and give E0s of single atoms.",
         )
     if share > _DOMINATES:
         return None
