@@ -14,10 +14,12 @@ from mlipbench.training.symptoms_errors import error_symptoms
 from mlipbench.training.symptoms_settings import setting_symptoms
 
 _LEVELS = ("error", "warning", "note")
-_SAME_CAUSE = {
+_SAID_BY = {
     "gap": ("overfitting", "plateau.data"),
     "plateau.data": ("overfitting",),
-}  # what need not be said beside what says more
+    "clipping": ("instability",),
+} | dict.fromkeys(("plateau.schedule", "plateau.capacity", "unfinished", "energies", "forces"), ("useless",))
+"""What need not be said beside something that says more."""
 
 
 def diagnose(record: TrainingRecord) -> list[Diagnosis]:
@@ -28,7 +30,7 @@ def diagnose(record: TrainingRecord) -> list[Diagnosis]:
     found = _merged([member_symptoms(record, member) for member in record.members])
     found += error_symptoms(record) + setting_symptoms(record)
     ids = {d.id for d in found}
-    told = [d for d in found if not ids.intersection(_SAME_CAUSE.get(d.id, ()))]
+    told = [d for d in found if not ids.intersection(_SAID_BY.get(d.id, ()))]
     return sorted(told, key=lambda d: _LEVELS.index(d.level))
 
 

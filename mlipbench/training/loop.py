@@ -176,6 +176,18 @@ class MemberTraining:
             f"frames {', '.join(frame.label for frame in frames)}. {causes}"
         )
 
+    def _diverged_in_validation(self, loss: float) -> None:
+        """The epoch has no line in the metrics: its numbers are none."""
+        self._tick()
+        p = self.progress
+        energies = atomic_energies_by_symbol(self.start.atomic_energies)
+        found = explain(self.start.valid.frames, energies, clip_grad=self.config.clip_grad, lr=self.config.lr)
+        causes = [
+            f"{d.what} {d.evidence}. {d.remedy}" for d in found if d.id in ("nan.short_bond", "nan.e0s")
+        ]
+        p.ended = "diverged"
+        p.message = " ".join([f"epoch {p.epoch}: the validation loss is {loss:g}.", *causes])
+
     def _finish_epoch(self, stage: Stage) -> None:
         """Validate, keep the best weights, advance the learning rate, write the line of the epoch."""
         p, rate = self.progress, self.rate
@@ -190,6 +202,9 @@ class MemberTraining:
             network = self.weights.validated()
             terms, valid = validate(network, self.start.valid, stage.loss, size, self.group)
             loss = sum(terms.values())
+            if not math.isfinite(loss):
+                self._diverged_in_validation(loss)
+                return
             if rate is not None:
                 rate.advance(loss)
             self._judge(loss)
@@ -214,9 +229,7 @@ class MemberTraining:
 
     def _judge(self, loss: float) -> None:
         p = self.progress
-        if not math.isfinite(loss):
-            p.ended, p.message = "diverged", f"epoch {p.epoch}: the validation loss is {loss:g}"
-        elif loss < p.best:
+        if loss < p.best:
             p.best, p.best_epoch, p.waited = loss, p.epoch, 0
             self.kept = self.weights.kept()
         else:

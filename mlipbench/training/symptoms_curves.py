@@ -17,6 +17,7 @@ NORMAL_GAP = 0.20  # validation above training: seed 000, section 9.6.4
 _CAPACITY_GAP = 0.30  # up to this, training and validation fail alike
 _FEWEST_EPOCHS = 10  # of which a curve is judged
 _SPIKE = 3.0  # times the median of the epochs around it
+_WANDERS = 2.0  # training errors over validation errors at the end
 _RISE = 0.05  # of the validation loss above its minimum
 _CLIPPED = 0.9
 
@@ -225,7 +226,8 @@ def _spikes(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         losses = [e.train_loss for e in epochs]
         told += [f"epoch {epochs[i].epoch} ({ratio:.0f} times)" for i, ratio in spikes(losses)]
     ends_high = _ends_high([e for e in member.epochs if e.stage == member.epochs[-1].stage])
-    if len(told) < 2 and not ends_high:  # one bad batch is forgiven
+    wandering = _wandering(member)
+    if len(told) < 2 and not ends_high and not wandering:  # one bad batch is forgiven
         return None
     evidence = []
     if told:
@@ -235,10 +237,12 @@ def _spikes(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         )
     if ends_high:
         evidence.append(f"at the end the training loss is {ends_high:.0f} times its lowest")
+    if wandering:
+        evidence.append(wandering)
     return Diagnosis(
         id="instability",
         level="warning",
-        what="The training loss jumps: steps are too large for some batches.",
+        what="Steps are too large: the loss jumps, or the weights wander about.",
         evidence="; ".join(evidence),
         remedy=f"Lower the learning rate ({settings.times(record, 'lr', 0.3)}), clip gradients harder "
         f"({settings.times(record, 'clip_grad', 0.3)}), take larger batches; look at the frames with the "
@@ -262,6 +266,17 @@ def spikes(losses: list[float]) -> list[tuple[int, float]]:
     return [(i + 1, float(np.exp(jump))) for i, jump in enumerate(above) if jump > least]
 
 
+def _wandering(member: MemberRecord) -> str:
+    """Training errors far above those of validation, which sees the average of the weights."""
+    valid, train = _known(member.epochs, _valid_forces), _known(member.epochs, _train_forces)
+    if len(valid) < _FEWEST_EPOCHS or not train or level(train) < _WANDERS * level(valid):
+        return ""
+    return (
+        f"the weights on their way have a training force MAE of {level(train):.0f} meV/A, their average a "
+        f"validation force MAE of {level(valid):.0f}"
+    )
+
+
 def _ends_high(epochs: list[Epoch]) -> float:
     """How far above its lowest a training loss ends; 0 where it is no matter."""
     if len(epochs) < _FEWEST_EPOCHS:
@@ -280,11 +295,12 @@ def _clipping(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
     if share < _CLIPPED:
         return None
     norm = float(np.median([e.gradient_norm for e in half]))
+    room = float(f"{3 * norm:.1g}")
     return Diagnosis(
         id="clipping",
         level="note",
         what="The gradient is clipped at nearly every step, so the clip and not the loss sets its length.",
         evidence=f"{100 * share:.0f} % of the steps of the second half; gradient norm before clipping "
         f"{norm:.3g}",
-        remedy=f"Raise clip_grad to about {3 * norm:.1g}, or lower all loss weights by the same factor.",
+        remedy=f"`clip_grad: {room:g}`, or all loss weights lowered by the same factor.",
     )

@@ -22,6 +22,7 @@ ENERGY_LIMIT = CHECKLIST_LIMITS["energy_mae"]  # meV/atom
 _UNLIKE = 3.0  # ratio of two relative errors from which one is poor beside the other
 _GOOD = 0.2  # relative error: 4 % of the variance is missed
 _DOMINATES = 0.9  # share of the loss from which a larger weight changes nothing
+_STARVED = 0.1  # share below which a term is hardly learnt
 _OFFSET = 0.8  # share of the energy error that is one common shift
 _TAIL = 0.05  # share of the frames
 _TAIL_CARRIES = 0.5  # of the squared force error
@@ -32,7 +33,7 @@ _LARGE_GAP = 1.0
 
 def error_symptoms(record: TrainingRecord) -> list[Diagnosis]:
     """What is wrong with the errors of the finished potential."""
-    checks = (_gap(record), _poor_energies(record), _poor_forces(record), _outliers(record))
+    checks = (_useless(record), _gap(record), _poor_energies(record), _poor_forces(record), _outliers(record))
     return [d for d in checks if d is not None]
 
 
@@ -46,6 +47,26 @@ def _held_out(record: TrainingRecord) -> ErrorRow | None:
 
 def _summary(record: TrainingRecord, part: Part) -> PartSummary | None:
     return next((summary for summary in record.parts if summary.part == part), None)
+
+
+def _useless(record: TrainingRecord) -> Diagnosis | None:
+    """Force errors as large as the forces."""
+    row = _held_out(record)
+    summary = _summary(record, row.part) if row else None
+    if row is None or summary is None or not summary.force_rms or row.errors.forces_rmse is None:
+        return None
+    ratio = row.errors.forces_rmse / summary.force_rms
+    if ratio < 1:
+        return None
+    return Diagnosis(
+        id="useless",
+        level="error",
+        what="The potential is no better than none: its force errors are as large as the forces.",
+        evidence=f"{row.part} forces RMSE {row.errors.forces_rmse:.3g} meV/A, where forces have an r.m.s. of "
+        f"{summary.force_rms:.3g} meV/A",
+        remedy="See that forces have a weight in the loss, start from the usual learning rate and clipping "
+        "(`lr: 0.01`, `clip_grad: 10`), and let `mlipbench audit` check units and signs of the labels.",
+    )
 
 
 def _gap(record: TrainingRecord) -> Diagnosis | None:
@@ -112,22 +133,25 @@ def _poor_energies(record: TrainingRecord) -> Diagnosis | None:
     share = _loss_share(record, "energy")
     errors = [f.energy for f in record.frames if f.part == row.part and f.energy is not None]
     shift = float(np.mean(errors)) if errors else 0.0
-    if abs(shift) > _OFFSET * row.errors.energy_mae:
+    of_train = _total(record, "train")
+    learnt = of_train is None or (of_train.errors.energy_mae or 0.0) < row.errors.energy_mae / _UNLIKE
+    if of_train is not None and learnt and abs(shift) > _OFFSET * row.errors.energy_mae:
         return Diagnosis(
             id="energies.offset",
             level="warning",
-            what="Forces are good, but energies are off by a common shift.",
-            evidence=f"{_relative(skills, row)}; mean error {shift:+.3g} meV/atom",
-            remedy="Validation and test energies are not those of the training set (another setup, other "
-            "isolated-atom energies), or the weights of an early epoch were kept: check E0s and the sources "
-            f"of the data, then raise energy_weight ({settings.times(record, 'energy_weight', 10)}).",
+            what="Energies of frames that were held out are off by a common shift.",
+            evidence=f"{_relative(skills, row)}; mean error {shift:+.3g} meV/atom; "
+            f"on training frames energy MAE {of_train.errors.energy_mae:.3g} meV/atom",
+            remedy="These energies are not counted as those of the training set, whose frames fare better: "
+            "another setup of the reference calculations, or compositions from which E0s do not follow. "
+            "Check the sources and their level of theory, and give E0s of single atoms.",
         )
     if share > _DOMINATES:
         return None
     return Diagnosis(
         id="energies",
         level="warning",
-        what="Forces are good, but energies are poor: energies weigh too little in the loss.",
+        what="Energies are poor for forces as good as these: energies weigh too little in the loss.",
         evidence=f"{_relative(skills, row)}; energies are {_percent(share)} of the training loss",
         remedy=f"Raise the energy weight ({settings.times(record, 'energy_weight', 10)}), at least in a last "
         "stage with a low learning rate.",
@@ -140,15 +164,15 @@ def _poor_forces(record: TrainingRecord) -> Diagnosis | None:
     if row is None or skills is None or row.errors.energy_mae is None or row.errors.forces_mae is None:
         return None
     energy, forces = skills
-    good = row.errors.energy_mae < ENERGY_LIMIT or energy < _GOOD / 2
     share = _loss_share(record, "forces")
-    poor = row.errors.forces_mae > FORCE_LIMIT and forces > _GOOD and forces > _UNLIKE * energy
-    if not good or not poor or share > _DOMINATES:
+    uneven = row.errors.energy_mae < ENERGY_LIMIT or energy < _GOOD / 2
+    uneven = uneven and forces > _GOOD and forces > _UNLIKE * energy and share < _DOMINATES
+    if row.errors.forces_mae <= FORCE_LIMIT or not (uneven or share < _STARVED):
         return None
     return Diagnosis(
         id="forces",
         level="warning",
-        what="Energies are good, but forces are poor: forces weigh too little in the loss.",
+        what="Forces are poor, and weigh too little in the loss.",
         evidence=f"{_relative(skills, row)}; forces are {_percent(share)} of the training loss",
         remedy=f"Raise the force weight ({settings.times(record, 'forces_weight', 10)}) or lower the energy "
         f"weight ({settings.times(record, 'energy_weight', 0.1)}).",

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import records
 import report_runs
 
+from mlipbench.report.training import write_training_report
 from mlipbench.report.write import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -69,6 +71,17 @@ def test_axe_finds_nothing(kind: str, scheme: str, tmp_path: Path) -> None:
     assert found["violations"] == []
     drawn = set() if kind == "empty" else {"svg-img-alt"}  # an empty run has no figures
     assert {"color-contrast", "heading-order", "td-headers-attr"} | drawn <= set(found["passes"])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("kind", ["ailing", "diverged"])
+def test_axe_finds_nothing_in_the_page_of_a_training(kind: str, scheme: str, tmp_path: Path) -> None:
+    folder = records.build(kind, tmp_path / "training")
+    write_training_report(folder)
+    found = check(folder / "report.html", tmp_path / "copy.html", *SCHEMES[scheme])
+    assert found["dark"] == (scheme == "dark")
+    assert found["violations"] == []
+    assert {"color-contrast", "heading-order", "svg-img-alt"} <= set(found["passes"])
 
 
 def test_axe_finds_a_planted_fault(tmp_path: Path) -> None:

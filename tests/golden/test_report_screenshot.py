@@ -1,4 +1,4 @@
-"""report.html in headless Chromium: four runs, light and dark, wide and narrow."""
+"""report.html in headless Chromium: four runs and trainings, light and dark, wide and narrow."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import records
 import report_runs
 from matplotlib.image import imread
 
+from mlipbench.report.training import write_training_report
 from mlipbench.report.write import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -64,10 +66,14 @@ def test_first_screen(kind: str, scheme: str, tmp_path: Path) -> None:
             assert share(image[:400], tones[other]).sum(axis=0).max() < 40, f"looks like {other}"
 
 
-def test_narrow_page_does_not_overflow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["run", "training"])
+def test_narrow_page_does_not_overflow(what: str, tmp_path: Path) -> None:
     """A frame of 375 pixels, as wide as a telephone; what is cut off would show as ink at its edge."""
-    run = report_runs.build("failing", tmp_path / "run")
-    write_report(run)
+    run = tmp_path / "run"
+    if what == "run":
+        write_report(report_runs.build("failing", run))
+    else:
+        write_training_report(records.build("ailing", run))
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<body style="margin:0"><iframe src="{(run / "report.html").as_uri()}" '
@@ -78,6 +84,19 @@ def test_narrow_page_does_not_overflow(tmp_path: Path) -> None:
     edge = share(inside[:, -8:], PAPER["light"]) | share(inside[:, -8:], "#faeaea")
     assert edge.mean() > 0.995
     assert (~share(inside, PAPER["light"])).any(axis=1).mean() > 0.4, "there should be text nearly everywhere"
+
+
+@pytest.mark.parametrize(
+    ("kind", "tone"),
+    [("sound", "#17653a"), ("ailing", "#7d5200"), ("unfinished", "#565e68"), ("diverged", "#a11a2c")],
+)
+def test_first_screen_of_a_training(kind: str, tone: str, tmp_path: Path) -> None:
+    folder = records.build(kind, tmp_path / kind)
+    write_training_report(folder)
+    image = shoot(folder / "report.html", tmp_path / "first.png", (1400, 900))
+    assert 0.5 < share(image, PAPER["light"]).mean() < 0.97, "blank, or the style sheet was not applied"
+    columns = np.flatnonzero(share(image[:400], tone).sum(axis=0) > 60)
+    assert 5 <= len(columns) <= 8, f"the bar should be 6 pixels wide, found {len(columns)}"
 
 
 def test_figures_are_drawn_in_both_schemes(tmp_path: Path) -> None:

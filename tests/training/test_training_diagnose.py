@@ -239,8 +239,13 @@ def test_energy_weight_of_zero() -> None:
 
 
 def test_energies_that_are_off_by_a_shift() -> None:
+    """Of held-out frames alone: another setup. Of training frames too: energies were not learnt."""
     shifted = [f.model_copy(update={"energy": 12.0}) for f in records.frames()]
-    assert only(record(rows=POOR_ENERGIES, frames=shifted)).id == "energies.offset"
+    learnt = rows(errors(24, 100, energy=0.7), errors(26, 20, energy=12), errors(26, 40, energy=12))
+    found = only(record(rows=learnt, frames=shifted))
+    assert found.id == "energies.offset"
+    assert "mean error +12 meV/atom" in found.evidence
+    assert only(record(rows=POOR_ENERGIES, frames=shifted)).id == "energies"
 
 
 def test_energies_that_are_poor_only_relatively_are_fine() -> None:
@@ -260,6 +265,23 @@ def test_poor_forces() -> None:
     assert "`forces_weight: 1000` in place of 100" in found["forces"].remedy
     # Where forces are nearly all of the loss already, no weight helps: the plateau alone is told.
     assert ids(record([member(forces=300, gap=1.03)], rows=table)) == ["plateau.capacity"]
+
+
+def test_forces_that_are_hardly_in_the_loss() -> None:
+    table = rows(errors(90, 100, energy=3.0), errors(95, 20, energy=3.0), errors(95, 40, energy=3.0))
+    without = member(forces=90, gap=1.05, shares={"energy_per_atom": 1.0})
+    found = {d.id: d for d in diagnose(record([without], rows=table, config={"forces_weight": 0.0}))}
+    assert set(found) == {"plateau.capacity", "forces"}
+    assert "forces are 0 % of the training loss" in found["forces"].evidence
+
+
+def test_potential_that_is_no_better_than_none() -> None:
+    """r.m.s. forces are 1400 meV/A: errors of 1.4 times 1010 are above, those of 1.4 times 990 below."""
+    table = rows(errors(1010, 100), errors(1010, 20), errors(1010, 40))
+    found = only(record([member(forces=1010, gap=1.0)], rows=table))
+    assert (found.id, found.level) == ("useless", "error")
+    table = rows(errors(990, 100), errors(990, 20), errors(990, 40))
+    assert "useless" not in ids(record([member(forces=990, gap=1.0)], rows=table))
 
 
 # ---------------------------------------------------------------- outliers
@@ -297,6 +319,13 @@ def test_spikes() -> None:
 
 def test_loss_that_rises_and_stays() -> None:
     assert "instability" in ids(record([spiked(tuple(range(40, 60)))]))
+
+
+def test_weights_that_wander_about_a_good_average() -> None:
+    found = only(record([member(forces=72, gap=0.3, clipped=0.97)], rows=[], frames=[]))
+    assert found.id == "instability"
+    assert "training force MAE of 7" in found.evidence
+    assert ids(record([member(forces=30, gap=0.6)], rows=[], frames=[])) == []
 
 
 def test_steep_beginning_is_no_spike() -> None:
