@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ase.data import atomic_numbers, chemical_symbols
 from pydantic import ValidationError
@@ -15,9 +15,7 @@ from mlipbench.config.source import Source
 from mlipbench.core.suite import FramesRef
 from mlipbench.data.frames import LABELS
 from mlipbench.model.architecture import Architecture
-
-if TYPE_CHECKING:
-    from mlipbench.training.config import TrainingConfig
+from mlipbench.training.schema import TrainingConfig
 
 ARCHITECTURE = (
     "r_max", "num_layers", "hidden_irreps", "max_ell", "correlation", "num_radial_basis", "radial_mlp",

@@ -15,7 +15,6 @@ from mlipbench.core.training import Epoch, Errors, MemberRecord
 from mlipbench.model.derivatives import predict
 from mlipbench.training import checkpoint
 from mlipbench.training.batches import order
-from mlipbench.training.config import Stage, TrainingConfig
 from mlipbench.training.divergence import explain
 from mlipbench.training.evaluate import ErrorSums, validate
 from mlipbench.training.group import Group
@@ -23,6 +22,7 @@ from mlipbench.training.journal import Journal
 from mlipbench.training.losses import Term
 from mlipbench.training.losses import errors as errors_of
 from mlipbench.training.optim import LearningRate, set_learning_rate
+from mlipbench.training.schema import Stage, TrainingConfig
 from mlipbench.training.start import Start, atomic_energies_by_symbol
 from mlipbench.training.weights import Weights
 

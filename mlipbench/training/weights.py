@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from mlipbench.model.network import Network
-from mlipbench.training.config import TrainingConfig
 from mlipbench.training.group import Group
 from mlipbench.training.optim import MovingAverage, clip_gradients, make_optimizer
+from mlipbench.training.schema import TrainingConfig
 
 
 class Weights:
