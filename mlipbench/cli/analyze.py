@@ -6,12 +6,13 @@ import typer
 
 from mlipbench.cli.arguments import RunArgument, console, stored_run
 from mlipbench.cli.display import print_results
-from mlipbench.report.write import write_report
-from mlipbench.run.session import analyze as analyze_run
 
 
 def analyze(folder: RunArgument) -> None:
     """Measure and judge a stored run again, with the suites as they are now; compute nothing anew."""
+    from mlipbench.report.write import write_report
+    from mlipbench.run.session import analyze as analyze_run
+
     run = stored_run(folder)
     results = analyze_run(run)
     write_report(run.path)

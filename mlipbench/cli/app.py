@@ -1,4 +1,7 @@
-"""The commands, each in a file of its own, joined into one application."""
+"""The commands, each in a file of its own, joined into one application.
+
+A command imports what it works with when it is called: nobody waits for what another command needs.
+"""
 
 from __future__ import annotations
 

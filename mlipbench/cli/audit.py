@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from ase.data import atomic_numbers
 from rich.console import Console
 from rich.table import Table
 
 from mlipbench.cli.arguments import console
 from mlipbench.core.errors import InputError
-from mlipbench.data.audit.audit import audit as audit_frames
-from mlipbench.data.audit.findings import LEVELS, AuditReport, Domain, Finding
-from mlipbench.data.audit.reading import AuditFrame, read
-from mlipbench.data.frames import LABELS
+
+if TYPE_CHECKING:
+    from mlipbench.data.audit.findings import AuditReport, Domain, Finding
+    from mlipbench.data.audit.reading import AuditFrame
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -48,6 +47,8 @@ def audit(
 
     Exit codes: 0 no errors; 1 errors (with --strict: or warnings); 2 a file cannot be read.
     """
+    from mlipbench.data.audit.audit import audit as audit_frames
+
     isolated_atoms = _isolated_atoms(e0s)
     names = _names(keys)
     report = audit_frames(_frames(files, names), _frames(test or [], names), isolated_atoms)
@@ -59,6 +60,8 @@ def audit(
 
 
 def _frames(files: list[Path], keys: Mapping[str, str]) -> list[AuditFrame]:
+    from mlipbench.data.audit.reading import read
+
     return [frame for path in files for frame in read(path, keys)]
 
 
@@ -75,6 +78,8 @@ def _pairs(text: str, option: str, example: str) -> dict[str, str]:
 
 def _isolated_atoms(text: str) -> dict[int, float]:
     """Z -> eV."""
+    from ase.data import atomic_numbers
+
     found: dict[int, float] = {}
     for symbol, value in _pairs(text, "--e0s", "H=-13.57,O=-2037.8").items():
         if atomic_numbers.get(symbol, 0) == 0:
@@ -87,6 +92,8 @@ def _isolated_atoms(text: str) -> dict[int, float]:
 
 
 def _names(text: str) -> dict[str, str]:
+    from mlipbench.data.frames import LABELS
+
     found = _pairs(text, "--keys", "energy=dft_energy_eV")
     for name in found:
         if name not in LABELS:
@@ -95,6 +102,8 @@ def _names(text: str) -> dict[str, str]:
 
 
 def _show(out: Console, report: AuditReport) -> None:
+    from mlipbench.data.audit.findings import LEVELS
+
     out.print(_domain_table(report.train, report.test))
     for finding in report.findings:
         _print_finding(out, finding)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,8 +16,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mlipbench.core.result import Results, SuiteResult
-from mlipbench.run.cost import Estimate, RunEstimate
+if TYPE_CHECKING:
+    from mlipbench.core.result import Results, SuiteResult
+    from mlipbench.run.cost import Estimate, RunEstimate
 
 WHOLE = "all"
 

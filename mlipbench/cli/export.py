@@ -10,9 +10,7 @@ import typer
 
 from mlipbench.cli.arguments import RunArgument, console, stored_run
 from mlipbench.core.errors import StoreError
-from mlipbench.run.probe import CONTRACT
-from mlipbench.store.export import write_extxyz, write_h5md
-from mlipbench.store.layout import replacing
+from mlipbench.store import layout
 from mlipbench.store.runs import RunFolder
 from mlipbench.store.trajectories import TrajectoryStore
 
@@ -32,6 +30,8 @@ def export(
     ] = Format.h5md,
 ) -> None:
     """Write the trajectories of a stored run to files that other programs read."""
+    from mlipbench.store.export import write_extxyz, write_h5md
+
     run = stored_run(folder)
     out = console()
     for name, (key, n_steps, stride) in trajectories(run).items():
@@ -40,7 +40,7 @@ def export(
             out.print(f"{name}: no frames were stored")
             continue
         path = into / f"{name}.{'h5' if file_format is Format.h5md else 'extxyz'}"
-        with replacing(path) as unfinished:
+        with layout.replacing(path) as unfinished:
             (write_h5md if file_format is Format.h5md else write_extxyz)(trajectory, unfinished)
         out.print(f"{path}: {len(trajectory.frame_steps)} frames, {trajectory.length_ps:g} ps")
 
@@ -51,7 +51,7 @@ def trajectories(run: RunFolder) -> dict[str, list[Any]]:
     done = [
         key
         for key, suite in run.results().suites.items()
-        if key != CONTRACT and (suite.status == "complete" or run.suite(key).produced())
+        if key != layout.CONTRACT and (suite.status == "complete" or run.suite(key).produced())
     ]
     links = {
         f"{key}-{label.replace('@', '-').replace('#', '-')}": link

@@ -8,11 +8,12 @@ import typer
 
 from mlipbench.cli.arguments import RunArgument, console, stored_run
 from mlipbench.cli.display import print_results
-from mlipbench.run.gate import rejudge
 
 
 def gate(folder: RunArgument) -> None:
     """Say whether a stored run passes, with the waivers that are in force today; set the exit code."""
+    from mlipbench.run.gate import rejudge
+
     run = stored_run(folder)
     today = run.today()
     results = rejudge(run.results(), today)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from mlipbench.cli.arguments import console
-from mlipbench.config.template import write_template
 from mlipbench.core.errors import InputError
 
 
@@ -23,6 +22,8 @@ def init(
     output: Annotated[Path, typer.Option("--output", help="The suite file to write.")] = Path("suite.yaml"),
 ) -> None:
     """Write a commented suite file for your structure, data and calculator."""
+    from mlipbench.config.template import write_template
+
     if output.exists():
         raise InputError(f"{output} exists already; delete it, or name another with --output")
     for path in (structure, data):

@@ -9,8 +9,6 @@ import typer
 from rich.table import Table
 
 from mlipbench.cli.arguments import console
-from mlipbench.potentials.loading import available
-from mlipbench.run.registry import suite_entry_points, suite_type
 
 
 class Kind(StrEnum):
@@ -22,6 +20,9 @@ class Kind(StrEnum):
 
 def listing(what: Annotated[Kind, typer.Argument(help="suites or potentials.")]) -> None:
     """Show what a suite file can name: suites, potentials. Of references: mlipbench references list."""
+    from mlipbench.potentials.loading import available
+    from mlipbench.run.registry import suite_entry_points, suite_type
+
     if what is Kind.suites:
         rows = [(name, suite_type(name).title) for name in suite_entry_points()]
     else:

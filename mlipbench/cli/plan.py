@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,10 +11,10 @@ from rich.table import Table
 
 from mlipbench.cli.arguments import OutputOption, SuiteFile, TierOption, console, run_folder
 from mlipbench.cli.display import RunDisplay, duration
-from mlipbench.config.plan import Plan
-from mlipbench.run.cost import Estimate, RunEstimate
-from mlipbench.run.planning import find_suite_file, read_plan
-from mlipbench.run.session import estimate_costs
+
+if TYPE_CHECKING:
+    from mlipbench.config.plan import Plan
+    from mlipbench.run.cost import Estimate, RunEstimate
 
 
 def plan(
@@ -29,6 +29,9 @@ def plan(
 
     What the folder of --output holds already is not counted.
     """
+    from mlipbench.run.planning import find_suite_file, read_plan
+    from mlipbench.run.session import estimate_costs
+
     path = find_suite_file(suite)
     checked = read_plan(path, tier.value if tier else None)
     out = Console(stderr=True, highlight=False, soft_wrap=True, markup=False) if as_json else console()

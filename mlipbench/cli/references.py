@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,10 +14,9 @@ from rich.progress import DownloadColumn, Progress, TaskID, TextColumn, Transfer
 from mlipbench.cli.arguments import console
 from mlipbench.core.errors import DataError
 from mlipbench.data import public
-from mlipbench.data.fetch import fetch as fetch_one
-from mlipbench.data.reference_check import check as check_one
-from mlipbench.data.references import Manifest, update_manifest
-from mlipbench.run.planning import manifest as known
+
+if TYPE_CHECKING:
+    from mlipbench.data.references import Manifest
 
 app = typer.Typer(
     help="Reference data: what there is, whether it is sound, how to get it.", no_args_is_help=True
@@ -37,6 +36,8 @@ def listing(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for other programs.")] = False,
 ) -> None:
     """Show the references that a suite file can name."""
+    from mlipbench.run.planning import manifest as known
+
     manifest = known(own)
     rows = [_row(manifest, name, own) for name in manifest.entries]
     out = console()
@@ -90,6 +91,9 @@ def _is_verified(manifest: Manifest, name: str) -> bool:
 @app.command()
 def check(names: Names = None, own: OwnManifest = None) -> None:
     """Verify hash, format, units and counts of references; every problem is printed."""
+    from mlipbench.data.reference_check import check as check_one
+    from mlipbench.run.planning import manifest as known
+
     manifest = known(own)
     out = console()
     problems: list[str] = []
@@ -116,6 +120,9 @@ def fetch(
     own: OwnManifest = None,
 ) -> None:
     """Download public references, convert them, and compare them with what is known of them."""
+    from mlipbench.data.fetch import fetch as fetch_one
+    from mlipbench.run.planning import manifest as known
+
     manifest = known(own)
     folder = to or public.cache_folder()
     chosen = [n for n in _chosen(manifest, names) if names or manifest.entry(n).public is not None]
@@ -145,6 +152,8 @@ def update(
     folder: Annotated[Path, typer.Argument(help="A manifest.yaml, or the folder that holds it.")],
 ) -> None:
     """Note sha256 and counts of the files of a manifest, after they have changed on purpose."""
+    from mlipbench.data.references import update_manifest
+
     console().print("\n".join(update_manifest(folder)) or "nothing to change")
 
 

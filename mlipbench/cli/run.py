@@ -10,9 +10,6 @@ import typer
 
 from mlipbench.cli.arguments import OutputOption, SuiteFile, TierOption, console, run_folder
 from mlipbench.cli.display import RunDisplay, duration, in_words, print_results
-from mlipbench.report.write import write_report
-from mlipbench.run.planning import find_suite_file, read_plan
-from mlipbench.run.session import Session
 from mlipbench.store import layout
 
 
@@ -35,6 +32,9 @@ def run(
     Killed at any moment, the same command goes on where it was; finished work is not done again. A higher
     --tier goes on from what a lower one has computed.
     """
+    from mlipbench.run.planning import find_suite_file, read_plan
+    from mlipbench.run.session import Session
+
     path = find_suite_file(suite)
     plan = read_plan(path, tier.value if tier else None)
     out = console()
@@ -44,6 +44,8 @@ def run(
     with RunDisplay(out) as display:
         session = Session(plan, folder, display, fail_fast)
         results = session.execute()
+    from mlipbench.report.write import write_report  # matplotlib: no mistake in a suite file waits for it
+
     write_report(folder.path)
     print_results(out, results)
     out.print(f"report: {folder.file(layout.REPORT)}")

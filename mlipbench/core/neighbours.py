@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
-from vesin import NeighborList as Vesin
 
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
 
+
+def _without_torch() -> Any:
+    """The class NeighborList of vesin, for numpy arrays.
+
+    vesin imports torch wherever that is installed, to take tensors too: seconds and 200 MB for every
+    process that looks for pairs. So torch is hidden while it is imported, and the copy is ours alone: a
+    user's calculator that imports vesin gets another one, which takes tensors.
+    """
+    if "torch" in sys.modules or "vesin" in sys.modules:
+        return importlib.import_module("vesin").NeighborList
+    hidden = cast(dict[str, object], sys.modules)
+    hidden["torch"] = None  # what makes `import torch` raise ImportError
+    try:
+        return importlib.import_module("vesin").NeighborList
+    finally:
+        for name in [name for name in hidden if name.split(".")[0] in ("torch", "vesin")]:
+            del hidden[name]
+
+
+NeighborList = _without_torch()
+"""vesin's search, see its own documentation."""
 FARTHEST_POSITION = 1e6  # A; beyond it a pair vector has lost half of its digits
 
 
@@ -32,7 +55,7 @@ def candidates(
     the periodic ones do not span their space.
     """
     box = _box(positions, cell, pbc, reach)
-    search = Vesin(cutoff=reach, full_list=True, n_threads=1)
+    search = NeighborList(cutoff=reach, full_list=True, n_threads=1)
     pairs, shifts = search.compute(positions, box, True, "PS")
     i, j = pairs.astype(np.int64).T
     a, b, c = shifts.astype(np.int64).T

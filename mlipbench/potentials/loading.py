@@ -83,6 +83,11 @@ def resolve(use: str, base: Path) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
+def names() -> tuple[str, ...]:
+    """Registered names; nothing is imported."""
+    return tuple(sorted(_entry_points()))
+
+
 def available() -> dict[str, str]:
     """Registered names with the first line of their docstrings."""
     return {name: _describe(point) for name, point in sorted(_entry_points().items())}

@@ -16,7 +16,7 @@ from mlipbench.report.bibliography import Bibliography, plain
 from mlipbench.report.drawings import Section, sections
 from mlipbench.report.models import RunView
 from mlipbench.report.quality import LARGEST, STEPS, Quality
-from mlipbench.report.view import CONTRACT
+from mlipbench.store import layout
 
 _NUMBER = r"[−\d][\d.]*(?: ± [\d.]+)?\)?(?: × 10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?"
 _UNIT = r"(?:meV|eV|K|ps|fs|Å|GPa|bar|THz|MB|%)(?:[³²]|/[A-Za-zÅ]+[³²]?)*"
@@ -44,7 +44,7 @@ def _page(pages: Environment, run: RunView, found: list[Section], quality: Quali
         run=run,
         sections=found,
         quality=quality,
-        contract=CONTRACT,
+        contract=layout.CONTRACT,
         use_line=_use_line(run),
         plan=_cut(run.plan, quality.text),
         badges=list(words.BADGES.values()),

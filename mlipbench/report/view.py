@@ -33,8 +33,6 @@ from mlipbench.report.words import BADGES, Badge
 from mlipbench.store import layout
 from mlipbench.store.runs import RunFolder
 
-CONTRACT = "contract"  # key of the result that holds the checks of the potential itself
-
 
 def load_run(folder: Path) -> RunView:
     """Read a run folder. Raises StoreError where results.json is missing or damaged."""
@@ -106,7 +104,7 @@ class _Anchors:
 
 
 def _suite_order(results: Results) -> list[str]:
-    return sorted(results.suites, key=lambda key: key != CONTRACT)  # stable: the plan's order is kept
+    return sorted(results.suites, key=lambda key: key != layout.CONTRACT)  # stable: the plan's order is kept
 
 
 def _folders_missing(folder: Path, results: Results) -> list[str]:

@@ -40,6 +40,7 @@ from mlipbench.run.inputs import PlanInputs
 from mlipbench.run.planning import plan_manifest, read_lock
 from mlipbench.run.registry import source_hash
 from mlipbench.run.verdicts import Terms, check_outcome, judge_suite
+from mlipbench.store import layout
 from mlipbench.store.runs import RunFolder
 from mlipbench.store.trajectories import TrajectoryStore
 
@@ -128,7 +129,7 @@ def _probe(
     except BaseException as error:
         if not with_contract:
             raise
-        _store_failure(run, probe.CONTRACT, probe.CONTRACT, error)
+        _store_failure(run, layout.CONTRACT, layout.CONTRACT, error)
         return
     try:
         parent.progress(0.5, "timing the potential")

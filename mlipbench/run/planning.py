@@ -75,7 +75,7 @@ def read_plan(path: Path, tier: Tier | None) -> Plan:
         path,
         _SuiteTypes(),
         suite_names=tuple(suite_entry_points()),
-        potential_names=tuple(loading.available()),
+        potential_names=loading.names(),
         references=kinds,
         resolve=lambda ref, folder: resolve(ref, folder, known[0]),
     )

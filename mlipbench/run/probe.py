@@ -26,9 +26,6 @@ from mlipbench.store.layout import read_json, write_json
 from mlipbench.store.runs import RunFolder
 from mlipbench.store.trajectories import TrajectoryStore
 
-CONTRACT = "contract"
-"""Key of the contract check among the suites of a run."""
-
 METHOD = (
     "Before any suite runs, the potential is asked about slightly rattled copies of the structures of the "
     "plan. Forces are compared with Richardson-extrapolated central differences of the energy, the stress "
@@ -132,19 +129,19 @@ def check_contract(run: RunFolder, plan: Plan, potential: Potential, structures:
             f"the potential answers differently than when {run.path} was begun, though nothing that "
             "it declares has changed; name its files under potential.files, and choose another --output"
         )
-    terms = Terms(plan.intended_use, potential.capabilities.properties, suite_limits(plan, CONTRACT))
+    terms = Terms(plan.intended_use, potential.capabilities.properties, suite_limits(plan, layout.CONTRACT))
     measurements = contract.check(potential, structures, plan.seed)
-    run.suite(CONTRACT).write_result(
+    run.suite(layout.CONTRACT).write_result(
         SuiteResult(
-            key=CONTRACT,
-            suite=CONTRACT,
+            key=layout.CONTRACT,
+            suite=layout.CONTRACT,
             version=1,
             title="Contract of the potential",
             method=METHOD,
             methods=METHODS.format(number=min(len(structures), contract.MOST_STRUCTURES)),
             asked={"structures": [f"{len(s)} atoms" for s in structures], "seed": plan.seed},
             status="complete",
-            measurements=judge_suite(CONTRACT, measurements, contract.CRITERIA, terms),
+            measurements=judge_suite(layout.CONTRACT, measurements, contract.CRITERIA, terms),
         )
     )
     together = hashlib.sha256("".join(found[key] for key in sorted(found)).encode()).hexdigest()

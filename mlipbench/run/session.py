@@ -79,9 +79,9 @@ class Session:
                 provenance({"seed": self.plan.seed, "suite_file": Path(self.plan.file).name}),
             )
             self._probe()
-            contract = self.run.suite(probe.CONTRACT).result()
+            contract = self.run.suite(layout.CONTRACT).result()
             broken = self.fail_fast and contract is not None and self._fails(contract)
-            self._suites(probe.CONTRACT if broken else "")
+            self._suites(layout.CONTRACT if broken else "")
             results = collect(self.run, self.plan, inputs.references)
             self.run.write_results(results)
             self._write_timings()
@@ -114,14 +114,14 @@ class Session:
     def _probe(self) -> None:
         """Load and check the potential in a child; the estimate where it came so far."""
         answers: dict[str, Any] = {}
-        self.run.suite(probe.CONTRACT).drop_result()
-        failure = self._child(probe.CONTRACT, ["probe"], None, answers)
-        if self.run.suite(probe.CONTRACT).result() is None:
+        self.run.suite(layout.CONTRACT).drop_result()
+        failure = self._child(layout.CONTRACT, ["probe"], None, answers)
+        if self.run.suite(layout.CONTRACT).result() is None:
             why = f"{failure or ENDED_EARLY}; its output is in log.txt"
-            self.run.suite(probe.CONTRACT).write_result(
-                failed_result(self.run, probe.CONTRACT, probe.CONTRACT, why)
+            self.run.suite(layout.CONTRACT).write_result(
+                failed_result(self.run, layout.CONTRACT, layout.CONTRACT, why)
             )
-        self.display.end(probe.CONTRACT, self.run.suite(probe.CONTRACT).result())
+        self.display.end(layout.CONTRACT, self.run.suite(layout.CONTRACT).result())
         if "estimate" in answers:
             self.estimate = RunEstimate.of_plain(answers["estimate"])
             self.display.estimated(self.estimate)
@@ -153,7 +153,7 @@ class Session:
         folder.drop_result()
         record = probe.record_of(self.run)
         if not record:
-            reason = self.run.suite(probe.CONTRACT).result()
+            reason = self.run.suite(layout.CONTRACT).result()
             why = f"the potential could not be loaded: {reason.reason if reason else ''}"
             folder.write_result(result_head(entry, self.plan, "error", why))
         elif lacking := entry.suite.needs - set(record["properties"]):
@@ -220,10 +220,10 @@ def estimate_costs(plan: Plan, stored: RunFolder, display: Display) -> RunEstima
         session = Session(plan, RunFolder(Path(folder)), display)
         write_lock(session.run, plan)
         answers: dict[str, Any] = {}
-        failure = session._child(probe.CONTRACT, ["estimate", str(stored.path.absolute())], None, answers)
-        display.end(probe.CONTRACT, None)
+        failure = session._child(layout.CONTRACT, ["estimate", str(stored.path.absolute())], None, answers)
+        display.end(layout.CONTRACT, None)
         if failure:
-            log = (Path(folder) / layout.SUITES / probe.CONTRACT / "log.txt").read_text()
+            log = (Path(folder) / layout.SUITES / layout.CONTRACT / "log.txt").read_text()
             raise InputError(f"the potential cannot be asked: {failure}\n{log.strip()}")
         return RunEstimate.of_plain(answers["estimate"])
 
@@ -235,7 +235,7 @@ def collect(run: RunFolder, plan: Plan, references: Mapping[str, ReferenceRecord
     """results.json from what the suites have stored."""
     suites = {}
     fields = set(SuiteSummary.model_fields)
-    for key in [probe.CONTRACT, *plan.suites]:
+    for key in [layout.CONTRACT, *plan.suites]:
         result = run.suite(key).result() or _not_run(run, plan, key)
         suites[key] = SuiteSummary.model_validate(result.model_dump(include=fields))
     record = probe.record_of(run)

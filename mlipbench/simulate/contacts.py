@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from vesin import NeighborList
 
+from mlipbench.core.neighbours import NeighborList
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
 
 _ROUNDING = 1e-6  # A, far above the rounding of a distance and of the search's cutoff

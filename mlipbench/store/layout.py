@@ -58,6 +58,9 @@ LOCK = ".lock"
 TRAINING = "training.json"
 LEARNING_CURVE = "learning_curve.png"
 
+CONTRACT = "contract"
+"""Key of the contract check of the potential among the suites of a run."""
+
 _PLAN_HEAD = re.compile(rb"# sha256 ([0-9a-f]{64}) of the text below\n# plan ([0-9a-f]*)\n")
 _IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
