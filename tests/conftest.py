@@ -1,10 +1,28 @@
-"""--record FILE keeps a dated record of what ran, with outcomes and seconds (tox -e physics)."""
+"""What holds for all tests: threads, which checkout is tested, examples, how tests are shared out; --record."""
 
 import datetime
 import json
 import os
 import platform
 from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parents[1]
+os.environ |= {
+    # One thread: sums come out the same bit for bit, and two workers do not get in each other's way. Set
+    # before numpy is imported.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # Processes that tests start import the checkout that the tests are of, wherever mlipbench is installed.
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "suites"), os.environ.get("PYTHONPATH", "")]),
+}
+# A slow machine fails no test, and no run has other examples than the last; --hypothesis-profile=explore does.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser):

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+import pytest
+
+from mlipbench.cli import main
+from mlipbench.run import registry
 
 HEAD = """
 title: a small run
@@ -49,15 +57,36 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """One thread, so that runs can be compared bit for bit."""
+    """One thread, so that runs can be compared bit for bit; a PYTHONPATH comes before that of the tests."""
+    if "PYTHONPATH" in extra:
+        extra["PYTHONPATH"] = os.pathsep.join([extra["PYTHONPATH"], os.environ.get("PYTHONPATH", "")])
     return os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | extra
 
 
-def mlipbench(*arguments: object, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+def in_a_process(*arguments: object, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         command(*arguments), cwd=cwd, env=environment(**extra), capture_output=True, text=True, timeout=300
     )
+
+
+def mlipbench(*arguments: object, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    """The same within this process, which has imported everything; worker processes are real ones."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.chdir(cwd)
+        for name, value in environment(**extra).items():
+            patch.setenv(name, value)
+        if "PYTHONPATH" in extra:
+            patch.syspath_prepend(extra["PYTHONPATH"])
+            registry.suite_entry_points.cache_clear()
+        patch.setattr(sys, "argv", ["mlipbench", *map(str, arguments)])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main._run()
+    if "PYTHONPATH" in extra:
+        registry.suite_entry_points.cache_clear()
+    return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
 
 
 def results(folder: Path) -> dict:

@@ -5,14 +5,14 @@ import xml.etree.ElementTree as ElementTree
 
 import jsonschema
 import pytest
-from support import NVE, PARITY, checklist, mlipbench, results, suite_file, verdicts
+from support import NVE, PARITY, checklist, in_a_process, mlipbench, results, suite_file, verdicts
 
 
 @pytest.fixture(scope="module")
 def control(tmp_path_factory):
     """The shipped control, run by name in an empty folder."""
     folder = tmp_path_factory.mktemp("control")
-    return folder, mlipbench("run", "control", cwd=folder)
+    return folder, in_a_process("run", "control", cwd=folder)
 
 
 def test_0_the_shipped_control_passes(control):
@@ -73,7 +73,7 @@ def test_1_a_broken_potential_fails(tmp_path):
 
 def test_2_a_wrong_suite_file_runs_nothing(tmp_path):
     suite = suite_file(tmp_path, suites=PARITY.replace("argon_lj", "argon_jl") + "  nev: {}\n")
-    done = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
+    done = in_a_process("run", suite, "--output", "out", cwd=tmp_path)
     assert done.returncode == 2
     assert "small.yaml:" in done.stderr
     assert "argon_lj" in done.stderr  # did you mean
@@ -125,19 +125,6 @@ def test_4_a_calculator_that_raises(tmp_path):
     assert checklist(tmp_path / "out")[4] == "ERROR"
     traceback = (tmp_path / "out/suites/nve/traceback.txt").read_text()
     assert "Traceback" in traceback
-
-
-def test_fail_fast_stops_and_says_so(tmp_path):
-    limits = "limits: {parity/force_mae: {limit: 0.05, reason: tightened to show a failure}}\n"
-    suite = suite_file(tmp_path, tail=limits)
-    done = mlipbench("run", suite, "--output", "out", "--fail-fast", cwd=tmp_path)
-    assert done.returncode == 1
-    found = results(tmp_path / "out")["suites"]
-    assert found["nve"]["status"] == "not_run"
-    assert "parity" in found["nve"]["reason"]
-    # Without the flag the same folder is completed.
-    assert mlipbench("run", suite, "--output", "out", cwd=tmp_path).returncode == 1
-    assert results(tmp_path / "out")["suites"]["nve"]["status"] == "complete"
 
 
 def test_a_waiver_in_force_and_one_that_has_expired(tmp_path):

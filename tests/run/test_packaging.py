@@ -6,7 +6,7 @@ import sys
 import zipfile
 
 import pytest
-from support import checklist, environment, mlipbench, results, verdicts
+from support import checklist, environment, in_a_process, mlipbench, results, verdicts
 
 
 def pip(*arguments: object) -> None:
@@ -53,7 +53,7 @@ def test_a_wheel_in_an_empty_folder_runs_by_name(wheel, tmp_path):
         text=True,
     ).stdout.split()
     assert [f.startswith(str(site)) for f in found] == [True, True]
-    done = mlipbench("run", "control", "--tier", "screen", cwd=empty, PYTHONPATH=str(site))
+    done = in_a_process("run", "control", "--tier", "screen", cwd=empty, PYTHONPATH=str(site))
     assert done.returncode == 3, done.stdout + done.stderr
     assert checklist(empty / "reports" / "control")[2] == "PASS"
 
@@ -84,7 +84,7 @@ def plugin(tmp_path_factory, pytestconfig):
 @pytest.mark.parametrize(("expected", "code", "verdict"), [(3.0, 0, "PASS"), (3.1, 1, "FAIL")])
 def test_a_third_party_suite_and_potential(plugin, tmp_path, expected, code, verdict):
     (tmp_path / "dimer.yaml").write_text(SUITE % expected)
-    done = mlipbench("run", "dimer.yaml", cwd=tmp_path, PYTHONPATH=plugin)
+    done = in_a_process("run", "dimer.yaml", cwd=tmp_path, PYTHONPATH=plugin)
     assert done.returncode == code, done.stdout + done.stderr
     run = tmp_path / "reports" / "dimer"
     assert verdicts(run)["dimer/distance_error"] == verdict
