@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlipbench.cli.arguments import console
 from mlipbench.core.errors import InputError, StoreError
-from mlipbench.report.raster import png
 from mlipbench.store.layout import write_bytes
-from mlipbench.training.debug_log import Breakdown, breakdown_figure, read_breakdown
-from mlipbench.training.journal import DEBUG
+
+if TYPE_CHECKING:
+    from mlipbench.training.debug_log import Breakdown
 
 
 def losses(
@@ -25,6 +25,9 @@ def losses(
     ] = None,
 ) -> None:
     """Draw the loss of every batch, term by term, also while the training is going on."""
+    from mlipbench.report.raster import png
+    from mlipbench.training.debug_log import breakdown_figure, read_breakdown
+
     target = output or folder / "losses.png"
     if target.suffix.lower() != ".png":
         raise InputError(f"--output {target}: expected a name that ends in .png")
@@ -46,6 +49,8 @@ def losses(
 
 def _logs(folder: Path) -> dict[str, Path]:
     """Name -> debug.log of every member that has begun. Raises StoreError."""
+    from mlipbench.training.journal import DEBUG
+
     logs = {path.parent.name: path for path in folder.glob(f"member-*/{DEBUG}")}
     if not logs:
         raise StoreError(

@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlipbench.core.training import Epoch
 from mlipbench.store.layout import refused
-from mlipbench.training.losses import Term
+
+if TYPE_CHECKING:  # who reads a journal needs no torch
+    from mlipbench.training.losses import Term
 
 METRICS = "metrics.jsonl"
 DEBUG = "debug.log"

@@ -21,8 +21,8 @@ from support import command as command_line
 from support import environment
 
 SUITES = "suites: {pair: {steps: 12000}, warm: {use: pair, temperature_K: 45, steps: 12000}}\n"
-SOON_S = 20.0
-"""A clean stop on a busy machine takes no longer."""
+SOON_S = 120.0
+"""A clean stop on the busiest machine takes no longer; a worker that is left over goes on without end."""
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,28 @@ def undisturbed(tmp_path_factory):
     return folder / "s.yaml", harness.fingerprints(folder / "out")
 
 
-def started(suite: Path, run: Path, **more) -> subprocess.Popen[str]:
-    place = os.pathsep.join([str(harness.PLUGIN), os.environ.get("PYTHONPATH", "")])
+STOPS_AMONG_THE_IMPORTS = """
+import os, sys, time
+
+class Stop:
+    def find_spec(self, name, path, target=None):
+        if name == "mlipbench.cli.app" and "IMPORTING" in os.environ:
+            open(os.environ["IMPORTING"], "x").close()
+            time.sleep(600)
+
+sys.meta_path.insert(0, Stop())
+"""
+
+
+def started(suite: Path, run: Path, importing: Path | None = None, **more) -> subprocess.Popen[str]:
+    """A run; with `importing` it makes that file among its imports and goes no further."""
+    hook = run.parent / "hook"
+    hook.mkdir(exist_ok=True)
+    (hook / "sitecustomize.py").write_text(STOPS_AMONG_THE_IMPORTS)
+    more_environment = {} if importing is None else {"IMPORTING": str(importing)}
     return subprocess.Popen(
         command_line("run", suite, "--output", run),
-        env=environment(PYTHONPATH=place),
+        env=environment(PYTHONPATH=os.pathsep.join([str(hook), str(harness.PLUGIN)]), **more_environment),
         stdin=subprocess.DEVNULL,  # no terminal anywhere
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -51,7 +68,7 @@ def hangs_up() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
+def wait_for(what: Callable[[], object], seconds: float = 500.0) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "waited in vain"
@@ -73,8 +90,8 @@ def ended(process: subprocess.Popen[str], children: list[psutil.Process]) -> tup
     return process.returncode, errors
 
 
-def at_once(_run: Path, _process: subprocess.Popen[str]) -> None:
-    time.sleep(0.25)  # among the imports
+def among_the_imports(run: Path, _process: subprocess.Popen[str]) -> None:
+    wait_for((run.parent / "importing").exists)
 
 
 def while_probing(run: Path, _process: subprocess.Popen[str]) -> None:
@@ -86,8 +103,8 @@ def while_producing(run: Path, process: subprocess.Popen[str]) -> None:
 
 
 CASES = [
-    (at_once, [signal.SIGINT], 130, "interrupted"),
-    (at_once, [signal.SIGTERM], 143, "terminated"),
+    (among_the_imports, [signal.SIGINT], 130, "interrupted"),
+    (among_the_imports, [signal.SIGTERM], 143, "terminated"),
     (while_probing, [signal.SIGTERM], 143, "terminated"),
     (while_producing, [signal.SIGINT], 130, "interrupted"),
     (while_producing, [signal.SIGHUP], 129, "hung up"),
@@ -100,7 +117,9 @@ def test_interrupted_again_and_again_and_then_finished(undisturbed, tmp_path):
     suite, expected = undisturbed
     run = tmp_path / "out"
     for moment, signals, code, word in CASES:
-        process = started(suite, run)
+        importing = run.parent / "importing"
+        importing.unlink(missing_ok=True)
+        process = started(suite, run, importing if moment is among_the_imports else None)
         moment(run, process)
         children = family(process)
         for number in signals:

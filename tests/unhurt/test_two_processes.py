@@ -43,13 +43,12 @@ def copied(sound, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_the_holder_is_named_and_not_disturbed(command, sound, tmp_path):
+def test_the_holder_is_named_and_not_disturbed(command, sound, tmp_path, monkeypatch):
     run = copied(sound, tmp_path)
+    monkeypatch.setattr(runs, "ORPHAN_S", 1e6)  # that is for what a dead process left; this one lives
     with RunFolder(run).lock():
         for arguments in (["run", sound[0] / "s.yaml", "--output", run], ["analyze", run]):
-            began = time.monotonic()
             done = command(*arguments)
-            assert time.monotonic() - began < 5.0
             assert done.code == 74
             assert f"{run} is in use by mlipbench, process {os.getpid()} on " in done.err
             assert " since 2" in done.err
