@@ -1,4 +1,4 @@
-"""What holds for all tests: threads, which checkout is tested, examples, how tests are shared out; --record."""
+"""What holds for all tests: threads, which checkout is tested, examples, their order; --record."""
 
 import datetime
 import json
@@ -17,12 +17,24 @@ os.environ |= {
     # Processes that tests start import the checkout that the tests are of, wherever mlipbench is installed.
     "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "suites"), os.environ.get("PYTHONPATH", "")]),
 }
-# A slow machine fails no test, and no run has other examples than the last; --hypothesis-profile=explore does.
+# A slow machine fails no test; all runs have the same examples, --hypothesis-profile=explore has new ones.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+SLOWEST_FIRST = ("run", "unhurt", "training", "golden", "suites", "physics")
+"""Folders whose files are begun first, so that no worker ends with a long one while the other has none."""
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        return SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
+
+    items.sort(key=place)  # stable: the order within a folder stays
 
 
 def pytest_addoption(parser):

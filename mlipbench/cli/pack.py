@@ -9,8 +9,6 @@ import typer
 
 from mlipbench.cli.arguments import console
 from mlipbench.core.errors import InputError
-from mlipbench.data.frames import read_frames
-from mlipbench.data.hdf5 import SUFFIXES, write_hdf5
 
 
 def pack(
@@ -20,6 +18,9 @@ def pack(
     output: Annotated[Path, typer.Option("--output", help="The HDF5 file to write, such as train.h5.")],
 ) -> None:
     """Put labelled frames into one HDF5 file, from which a training reads them one by one."""
+    from mlipbench.data.frames import read_frames
+    from mlipbench.data.hdf5 import SUFFIXES, write_hdf5
+
     if output.suffix.lower() not in SUFFIXES:
         raise InputError(f"--output {output}: expected a name that ends in {' or '.join(SUFFIXES)}")
     if output in files:

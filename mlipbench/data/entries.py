@@ -21,7 +21,11 @@ MAX_VALUES = 50_000
 
 def load_mapping(path: Path, what: str) -> CommentedMap:
     """The mapping at the top of a file, with positions and comments. Raises DataError."""
-    text = read_text(path)
+    return parse_mapping(path, read_text(path), what)
+
+
+def parse_mapping(path: Path, text: str, what: str) -> CommentedMap:
+    """The same of the text that `path` holds."""
     try:
         document = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:

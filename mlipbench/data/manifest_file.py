@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from mlipbench.core.errors import DataError
 from mlipbench.core.units import same_unit
 from mlipbench.data import entries
+from mlipbench.data.parsing import read_text
 from mlipbench.data.public import Public, Sha256
 from mlipbench.data.scalars import KnownUnit
 
@@ -69,8 +71,12 @@ class Reference(BaseModel):
 
 def read_document(path: Path) -> CommentedMap:
     """The file, with positions and comments. Raises DataError."""
+    return _document(path, read_text(path))
+
+
+def _document(path: Path, text: str) -> CommentedMap:
     what = "a manifest (expected one mapping `references:` of names and entries)"
-    document = entries.load_mapping(path, what)
+    document = entries.parse_mapping(path, text, what)
     if not isinstance(document.get("references"), CommentedMap) or len(document) != 1:
         raise DataError(f"{path}:1:1: not {what}")
     return document
@@ -78,7 +84,13 @@ def read_document(path: Path) -> CommentedMap:
 
 def read_entries(path: Path) -> dict[str, Reference]:
     """Name -> entry. Raises DataError with every problem."""
-    return entries.validate(path, read_document(path)["references"], Reference)
+    return dict(_entries(path, read_text(path)))
+
+
+@lru_cache(maxsize=8)
+def _entries(path: Path, text: str) -> dict[str, Reference]:
+    """Parsing with positions takes its time, and a command asks for a manifest again and again."""
+    return entries.validate(path, _document(path, text)["references"], Reference)
 
 
 def write_document(path: Path, document: CommentedMap) -> None:

@@ -86,7 +86,7 @@ def mlipbench(*arguments: object, cwd: Path, **extra: str) -> subprocess.Complet
             code = main._run()
     if "PYTHONPATH" in extra:
         registry.suite_entry_points.cache_clear()
-    return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(list(map(str, arguments)), code, out.getvalue(), err.getvalue())
 
 
 def results(folder: Path) -> dict:
