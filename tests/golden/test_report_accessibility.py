@@ -61,12 +61,19 @@ def check(page: Path, copy: Path, *options: str) -> dict[str, Any]:
 SCHEMES = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"]}
 
 
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report of each kind of run."""
+    runs = {kind: report_runs.build(kind, tmp_path_factory.mktemp(kind)) for kind in report_runs.KINDS}
+    for run in runs.values():
+        write_report(run)
+    return {kind: run / "report.html" for kind, run in runs.items()}
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("kind", report_runs.KINDS)
-def test_axe_finds_nothing(kind: str, scheme: str, tmp_path: Path) -> None:
-    run = report_runs.build(kind, tmp_path / "run")
-    write_report(run)
-    found = check(run / "report.html", tmp_path / "copy.html", *SCHEMES[scheme])
+def test_axe_finds_nothing(kind: str, scheme: str, pages: dict[str, Path], tmp_path: Path) -> None:
+    found = check(pages[kind], tmp_path / "copy.html", *SCHEMES[scheme])
     assert found["dark"] == (scheme == "dark")
     assert found["violations"] == []
     drawn = set() if kind == "empty" else {"svg-img-alt"}  # an empty run has no figures

@@ -46,13 +46,20 @@ def share(image: np.ndarray, code: str) -> np.ndarray:
     return np.abs(image - rgb(code)).max(axis=2) <= 2
 
 
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The report of each kind of run."""
+    runs = {kind: report_runs.build(kind, tmp_path_factory.mktemp(kind)) for kind in report_runs.KINDS}
+    for run in runs.values():
+        write_report(run)
+    return {kind: run / "report.html" for kind, run in runs.items()}
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", report_runs.KINDS)
-def test_first_screen(kind: str, scheme: str, tmp_path: Path) -> None:
-    run = report_runs.build(kind, tmp_path / kind)
-    write_report(run)
+def test_first_screen(kind: str, scheme: str, pages: dict[str, Path], tmp_path: Path) -> None:
     options = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
-    image = shoot(run / "report.html", tmp_path / "first.png", (1400, 900), *options)
+    image = shoot(pages[kind], tmp_path / "first.png", (1400, 900), *options)
     assert image.shape == (900, 1400, 3)
     ground = share(image, PAPER[scheme]).mean()
     assert 0.5 < ground < 0.97, "blank, or the style sheet was not applied"
@@ -67,16 +74,15 @@ def test_first_screen(kind: str, scheme: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["run", "training"])
-def test_narrow_page_does_not_overflow(what: str, tmp_path: Path) -> None:
+def test_narrow_page_does_not_overflow(what: str, pages: dict[str, Path], tmp_path: Path) -> None:
     """A frame of 375 pixels, as wide as a telephone; what is cut off would show as ink at its edge."""
-    run = tmp_path / "run"
-    if what == "run":
-        write_report(report_runs.build("failing", run))
-    else:
-        write_training_report(records.build("ailing", run))
+    page = pages["failing"]
+    if what == "training":
+        write_training_report(records.build("ailing", tmp_path / "run"))
+        page = tmp_path / "run" / "report.html"
     frame = tmp_path / "frame.html"
     frame.write_text(
-        f'<body style="margin:0"><iframe src="{(run / "report.html").as_uri()}" '
+        f'<body style="margin:0"><iframe src="{page.as_uri()}" '
         'style="width:375px;height:7000px;border:0"></iframe>'
     )
     image = shoot(frame, tmp_path / "narrow.png", (500, 7000))
@@ -99,13 +105,11 @@ def test_first_screen_of_a_training(kind: str, tone: str, tmp_path: Path) -> Non
     assert 5 <= len(columns) <= 8, f"the bar should be 6 pixels wide, found {len(columns)}"
 
 
-def test_figures_are_drawn_in_both_schemes(tmp_path: Path) -> None:
+def test_figures_are_drawn_in_both_schemes(pages: dict[str, Path], tmp_path: Path) -> None:
     """The first data colour fills a fair part of the figures: variables arrived in the drawings."""
-    run = report_runs.build("passing", tmp_path / "run")
-    write_report(run)
     for scheme, code, options in (
         ("light", "#0f67ad", []),
         ("dark", "#5fb0f0", ["--blink-settings=preferredColorScheme=0"]),
     ):
-        image = shoot(run / "report.html", tmp_path / f"{scheme}.png", (1400, 7000), *options)
+        image = shoot(pages["passing"], tmp_path / f"{scheme}.png", (1400, 7000), *options)
         assert share(image, code).sum() > 3000, scheme

@@ -55,6 +55,7 @@ def found(report):
     return {f.id: f for f in report.findings}
 
 
+@pytest.mark.physics
 @needs_public
 def test_water_blocks_leak_and_the_quirks_of_the_set_are_noted():
     frames = read(PUBLIC / "water_pbe0ts.xyz.gz")
@@ -69,6 +70,7 @@ def test_water_blocks_leak_and_the_quirks_of_the_set_are_noted():
     assert found(report)["forces.net_small"].amount.value == pytest.approx(0.40, abs=0.06)  # eV/A
 
 
+@pytest.mark.physics
 @needs_public
 def test_acetylacetone_is_sound():
     files = [PUBLIC / "acac" / f"{name}.xyz" for name in ("train_300K", "isolated_atoms")]
