@@ -136,7 +136,7 @@ def test_two_processes_of_torchrun_train_the_weights_of_one(trained, tmp_path):
     path = write(tmp_path)
     command = [
         sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--nproc-per-node", "2",
-        "--master-port", str(29500 + os.getpid() % 1000),
+        "--standalone",  # on a port that is free
         "-m", "mlipbench", "train", str(path), "--output", "out",
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

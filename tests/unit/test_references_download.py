@@ -50,7 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(10**12 if how == "huge" else len(body)))
         self.end_headers()
         if how == "stalls":
-            threading.Event().wait(1.0)
+            self.server.over.wait(300)
             return
         first = len(self.server.ranges) == 1
         self.wfile.write(
@@ -70,12 +70,13 @@ def server():
 @contextmanager
 def serving():
     server = Server(("127.0.0.1", 0), Handler)
-    server.ranges = []
+    server.ranges, server.over = [], threading.Event()
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield server
     finally:
+        server.over.set()
         server.shutdown()
         thread.join()
         server.server_close()
@@ -180,7 +181,7 @@ def test_what_a_server_may_do(server, tmp_path, how, message):
 
 
 def test_a_silent_server_is_given_up(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(module, "TIMEOUT_S", 1.5)
     with pytest.raises(DataError, match=r"broke off \(no answer\): run the same command again$"):
         download(url(server, "stalls"), tmp_path / "file", DIGEST)
 
