@@ -27,7 +27,7 @@ def member_symptoms(record: TrainingRecord, member: MemberRecord) -> list[Diagno
     checks: tuple[Callable[[TrainingRecord, MemberRecord], Diagnosis | None], ...] = (
         _diverged, _interrupted, _force_error, _falling, _overfitting, _spikes, _clipping,
     )  # fmt: skip
-    return [d for check in checks if (d := check(record, member)) is not None]
+    return [d for check in checks if (d := check(record, member)) is not None] + member.causes
 
 
 def _diverged(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
@@ -38,8 +38,10 @@ def _diverged(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         level="error",
         what="The loss stopped being a number, and the training with it.",
         evidence=f"after {len(member.epochs)} whole epochs{': ' if member.message else ''}{member.message}",
-        remedy="Mend what the message names; else lower the learning rate "
-        f"({settings.times(record, 'lr', 0.1)}) and see that clip_grad is on.",
+        remedy="Mend the causes that are named beside this, and train into another folder."
+        if member.causes
+        else f"Lower the learning rate ({settings.times(record, 'lr', 0.1)}), see that clip_grad is on, and "
+        "train into another folder.",
     )
 
 
