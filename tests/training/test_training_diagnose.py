@@ -130,6 +130,10 @@ def test_interrupted_and_diverged() -> None:
     found = only(record([broken]))
     assert (found.id, found.level) == ("diverged", "error")
     assert "loss is nan in epoch 3, batch 2" in found.evidence
+    cause = Diagnosis(id="nan.e0s", level="error", what="E0s.", evidence="49 eV", remedy="Compute them.")
+    explained = diagnose(record([broken.model_copy(update={"causes": [cause]})]))
+    assert [d.id for d in explained] == ["diverged", "nan.e0s"]
+    assert "causes that are named" in explained[0].remedy
 
 
 def test_remedies_speak_of_the_last_stage_of_a_schedule() -> None:
