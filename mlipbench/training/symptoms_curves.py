@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import groupby
 
@@ -151,7 +152,8 @@ def _falling(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         valid = _known(member.epochs, lambda e: e.valid.energy_mae if e.valid else None)
         name, unit = "energy", "meV/atom"
     rates = [epoch.lr for epoch in member.epochs]
-    more = f"Train longer ({settings.times(record, 'max_num_epochs', 2)}), and lower the rate only then."
+    factor = max(2, math.ceil(_FEWEST_EPOCHS / max(len(member.epochs), 1)))
+    more = f"Train longer ({settings.times(record, 'max_num_epochs', factor)}), and lower the rate only then."
     if len(valid) < _FEWEST_EPOCHS:
         return Diagnosis(
             id="unfinished",

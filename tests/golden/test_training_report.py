@@ -109,7 +109,7 @@ def test_first_screen_of_an_ailing_training(folders: dict[str, Path]) -> None:
     ):
         assert words in page.words, words
     order = [
-        page.words.index(w) for w in ("The validation loss rises", "Forces are good", "Should the energy")
+        page.words.index(w) for w in ("The validation loss rises", "Energies are poor", "Should the energy")
     ]
     assert order == sorted(order)
 
