@@ -130,7 +130,7 @@ def _introduce(out: Console, training: Training) -> None:
 
 def _conclude(out: Console, record: TrainingRecord, folder: Path) -> None:
     for diagnosis in record.diagnoses:
-        out.print(f"{diagnosis.level.upper()} {diagnosis.what} {diagnosis.evidence} {diagnosis.remedy}")
+        out.print(f"{diagnosis.level}: {diagnosis.what} ({diagnosis.evidence}) {diagnosis.remedy}")
     for member in record.members:
         if member.message:
             out.print(member.message)

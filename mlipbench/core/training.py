@@ -53,6 +53,16 @@ class Epoch(_Model):
     clipped: float = Field(description="fraction of the steps whose gradient was clipped")
 
 
+class Diagnosis(_Model):
+    """Something about a training that its user should know, with what to do."""
+
+    id: str = Field(description="plateau, nan.short_bond, overfitting, ...")
+    level: Literal["error", "warning", "note"]
+    what: str
+    evidence: str = Field(description="the numbers it rests on")
+    remedy: str
+
+
 class MemberRecord(_Model):
     """One network of the committee."""
 
@@ -60,7 +70,8 @@ class MemberRecord(_Model):
     epochs: list[Epoch]
     best_epoch: int | None = Field(description="whose weights were kept")
     ended: Literal["schedule", "patience", "diverged", "unfinished"]
-    message: str = Field(default="", description="why it diverged, in words")
+    message: str = Field(default="", description="where it diverged, in words")
+    causes: list[Diagnosis] = Field(default=[], description="why it may have diverged")
     seconds: float
 
 
@@ -101,16 +112,6 @@ class PartSummary(_Model):
         "what a potential without structure would miss by"
     )
     force_rms: float | None = Field(description="meV/A: what zero forces would miss by")
-
-
-class Diagnosis(_Model):
-    """Something about a training that its user should know, with what to do."""
-
-    id: str = Field(description="plateau, nan.short_bond, overfitting, ...")
-    level: Literal["error", "warning", "note"]
-    what: str
-    evidence: str = Field(description="the numbers it rests on")
-    remedy: str
 
 
 class TrainingRecord(_Model):

@@ -36,7 +36,7 @@ def png(figure: Figure) -> bytes:
             paint(axes, panel, looks, STEPS[0])
             handles = _handles(panel, looks)
             if handles:
-                axes.legend(handles=handles, fontsize=8, frameon=False)
+                axes.legend(handles=handles, fontsize=8, framealpha=0.85, facecolor="white", edgecolor="none")
         for axes in places[number:]:  # what is left of the last row
             axes.set_axis_off()
         buffer = io.BytesIO()

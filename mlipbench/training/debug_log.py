@@ -94,7 +94,7 @@ def breakdown_figure(members: dict[str, Breakdown]) -> Figure:
         if len(series) > 1:
             series.append(Series(kind="line", x=x, y=total, role="context", label="sum"))
         panels.append(
-            Panel(title=name, xlabel="epoch", ylabel="share of the loss", yscale="log", series=series)
+            Panel(title=name, xlabel="epoch", ylabel="loss of the batch", yscale="log", series=series)
         )
     return Figure(
         id="losses",

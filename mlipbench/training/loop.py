@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -11,7 +12,7 @@ from typing import Literal, Protocol
 import torch
 
 from mlipbench.core.errors import StoreError
-from mlipbench.core.training import Epoch, Errors, MemberRecord
+from mlipbench.core.training import Diagnosis, Epoch, Errors, MemberRecord
 from mlipbench.model.derivatives import predict
 from mlipbench.training import checkpoint
 from mlipbench.training.batches import order
@@ -27,6 +28,8 @@ from mlipbench.training.start import Start, atomic_energies_by_symbol
 from mlipbench.training.weights import Weights
 
 CHECKPOINT = "checkpoint.pt"
+
+_NOT_OF_A_BATCH = ("nan.short_bond", "nan.e0s", "nan.learning_rate")  # causes that validation can have
 
 
 class Display(Protocol):
@@ -51,6 +54,7 @@ class Progress:
     waited: int = 0  # validations since
     ended: Literal["schedule", "patience", "diverged", "unfinished"] = "unfinished"
     message: str = ""
+    causes: list[dict[str, str]] = field(default_factory=list)  # diagnoses, as plain data
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     loss: float = 0.0  # sums over the epoch so far
@@ -168,12 +172,11 @@ class MemberTraining:
         frames = [self.start.train.frames[n] for n in numbers]
         energies = atomic_energies_by_symbol(self.start.atomic_energies)
         lr = self.config.lr if self.rate is None else self.rate.now
-        found = explain(frames, energies, clip_grad=self.config.clip_grad, lr=lr)
-        causes = " ".join(f"{d.what} {d.evidence}. {d.remedy}" for d in found)
+        p.causes = _plain(explain(frames, energies, clip_grad=self.config.clip_grad, lr=lr))
         p.ended = "diverged"
         p.message = (
             f"epoch {p.epoch}, batch {p.batch}: the loss is {loss:g}, the norm of its gradient {norm:g}; "
-            f"frames {', '.join(frame.label for frame in frames)}. {causes}"
+            f"frames {', '.join(frame.label for frame in frames)}"
         )
 
     def _diverged_in_validation(self, loss: float) -> None:
@@ -182,11 +185,8 @@ class MemberTraining:
         p = self.progress
         energies = atomic_energies_by_symbol(self.start.atomic_energies)
         found = explain(self.start.valid.frames, energies, clip_grad=self.config.clip_grad, lr=self.config.lr)
-        causes = [
-            f"{d.what} {d.evidence}. {d.remedy}" for d in found if d.id in ("nan.short_bond", "nan.e0s")
-        ]
-        p.ended = "diverged"
-        p.message = " ".join([f"epoch {p.epoch}: the validation loss is {loss:g}.", *causes])
+        p.causes = _plain(d for d in found if d.id in _NOT_OF_A_BATCH)
+        p.ended, p.message = "diverged", f"epoch {p.epoch}: the validation loss is {loss:g}"
 
     def _finish_epoch(self, stage: Stage) -> None:
         """Validate, keep the best weights, advance the learning rate, write the line of the epoch."""
@@ -303,6 +303,11 @@ def read_member(folder: Path, digest: str, seed: int) -> tuple[MemberRecord, dic
     return member_record(seed, Progress(**state["progress"]), Journal(folder).epochs()), state["kept"]
 
 
+def _plain(found: Iterable[Diagnosis]) -> list[dict[str, str]]:
+    """What a checkpoint can hold."""
+    return [d.model_dump() for d in found]
+
+
 def member_record(seed: int, progress: Progress, epochs: list[Epoch]) -> MemberRecord:
     """How a member's training went."""
     return MemberRecord(
@@ -311,5 +316,6 @@ def member_record(seed: int, progress: Progress, epochs: list[Epoch]) -> MemberR
         best_epoch=progress.best_epoch,
         ended=progress.ended,
         message=progress.message,
+        causes=[Diagnosis.model_validate(cause) for cause in progress.causes],
         seconds=progress.seconds,
     )

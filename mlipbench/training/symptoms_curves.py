@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import groupby
 
@@ -27,7 +28,7 @@ def member_symptoms(record: TrainingRecord, member: MemberRecord) -> list[Diagno
     checks: tuple[Callable[[TrainingRecord, MemberRecord], Diagnosis | None], ...] = (
         _diverged, _interrupted, _force_error, _falling, _overfitting, _spikes, _clipping,
     )  # fmt: skip
-    return [d for check in checks if (d := check(record, member)) is not None]
+    return [d for check in checks if (d := check(record, member)) is not None] + member.causes
 
 
 def _diverged(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
@@ -38,8 +39,10 @@ def _diverged(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         level="error",
         what="The loss stopped being a number, and the training with it.",
         evidence=f"after {len(member.epochs)} whole epochs{': ' if member.message else ''}{member.message}",
-        remedy="Mend what the message names; else lower the learning rate "
-        f"({settings.times(record, 'lr', 0.1)}) and see that clip_grad is on.",
+        remedy="Mend the causes that are named beside this, and train into another folder."
+        if member.causes
+        else f"Lower the learning rate ({settings.times(record, 'lr', 0.1)}), see that clip_grad is on, and "
+        "train into another folder.",
     )
 
 
@@ -149,7 +152,8 @@ def _falling(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         valid = _known(member.epochs, lambda e: e.valid.energy_mae if e.valid else None)
         name, unit = "energy", "meV/atom"
     rates = [epoch.lr for epoch in member.epochs]
-    more = f"Train longer ({settings.times(record, 'max_num_epochs', 2)}), and lower the rate only then."
+    factor = max(2, math.ceil(_FEWEST_EPOCHS / max(len(member.epochs), 1)))
+    more = f"Train longer ({settings.times(record, 'max_num_epochs', factor)}), and lower the rate only then."
     if len(valid) < _FEWEST_EPOCHS:
         return Diagnosis(
             id="unfinished",

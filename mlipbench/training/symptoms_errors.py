@@ -127,8 +127,8 @@ def _poor_energies(record: TrainingRecord) -> Diagnosis | None:
     if row is None or skills is None or row.errors.energy_mae is None or row.errors.forces_mae is None:
         return None
     energy, forces = skills
-    good = forces < _GOOD or row.errors.forces_mae < FORCE_LIMIT
-    if not good or row.errors.energy_mae <= ENERGY_LIMIT or energy < _UNLIKE * forces:
+    beside = forces < _GOOD or row.errors.forces_mae < FORCE_LIMIT or energy >= 1
+    if not beside or row.errors.energy_mae <= ENERGY_LIMIT or energy < _UNLIKE * forces:
         return None
     share = _loss_share(record, "energy")
     errors = [f.energy for f in record.frames if f.part == row.part and f.energy is not None]
@@ -151,7 +151,7 @@ def _poor_energies(record: TrainingRecord) -> Diagnosis | None:
     return Diagnosis(
         id="energies",
         level="warning",
-        what="Energies are poor for forces as good as these: energies weigh too little in the loss.",
+        what="Energies are poor beside the forces: they weigh too little in the loss.",
         evidence=f"{_relative(skills, row)}; energies are {_percent(share)} of the training loss",
         remedy=f"Raise the energy weight ({settings.times(record, 'energy_weight', 10)}), at least in a last "
         "stage with a low learning rate.",

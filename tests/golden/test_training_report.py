@@ -109,7 +109,7 @@ def test_first_screen_of_an_ailing_training(folders: dict[str, Path]) -> None:
     ):
         assert words in page.words, words
     order = [
-        page.words.index(w) for w in ("The validation loss rises", "Forces are good", "Should the energy")
+        page.words.index(w) for w in ("The validation loss rises", "Energies are poor", "Should the energy")
     ]
     assert order == sorted(order)
 
@@ -130,6 +130,7 @@ def test_committee_and_unfinished_and_diverged(folders: dict[str, Path]) -> None
     diverged = page_of(folders["diverged"]).words
     assert "Failed The loss stopped being a number: there is no potential." in diverged
     assert "the loss is nan, the norm of its gradient inf; frames train.extxyz#41" in diverged
+    assert "Error Atoms are closer than 0.5 Å. nan.short_bond 0.31 Å between Si and Si" in diverged
 
 
 def test_errors_outside_the_limits_are_no_success(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlipbench.core.training import (
+    Diagnosis,
     Epoch,
     ErrorRow,
     Errors,
@@ -212,7 +213,13 @@ def _of_kind(kind: str) -> TrainingRecord:
     if kind == "unfinished":
         return record([member(), member(17, seed=2, ended="unfinished")], config={"committee": 4}, **nothing)
     message = "epoch 2, batch 7: the loss is nan, the norm of its gradient inf; frames train.extxyz#41"
-    return record([member(2, ended="diverged", message=message)], **nothing)
+    causes = [
+        Diagnosis(
+            id="nan.short_bond", level="error", what="Atoms are closer than 0.5 A.",
+            evidence="0.31 A between Si and Si in train.extxyz#41", remedy="Remove or relax these frames.",
+        )
+    ]  # fmt: skip
+    return record([member(2, ended="diverged", message=message, causes=causes)], **nothing)
 
 
 def _ailing() -> TrainingRecord:

@@ -224,7 +224,8 @@ def test_a_diverged_training_says_why_and_leaves_no_potential(tmp_path):
     record = train(path, tmp_path / "out")
     (member,) = record.members
     assert member.ended == "diverged"
-    assert "closer than" in member.message
+    assert member.message.startswith("epoch 0, batch 0: the loss is nan")
+    assert "closer than" in member.causes[0].what
     assert not record.finished
     assert not (tmp_path / "out" / "small.mlip").exists()
 
