@@ -16,7 +16,7 @@ Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
 
 CHECKLIST_LIMITS: Final = {"energy_mae": 1.0, "forces_mae": 50.0, "stress_mae": 1.0}
-"""What the deployment checklist asks of a test set, in the units of `Errors` (seed 000, section 9.6.9). For
+"""What the deployment checklist asks of a test set, in the units of `Errors`. For
 orientation: `mlipbench run` judges, on its own reference and with error bars."""
 
 

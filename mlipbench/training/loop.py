@@ -16,7 +16,7 @@ from mlipbench.core.training import Diagnosis, Epoch, Errors, MemberRecord
 from mlipbench.model.derivatives import predict
 from mlipbench.training import checkpoint
 from mlipbench.training.batches import order
-from mlipbench.training.divergence import explain
+from mlipbench.training.diagnosis.divergence import explain
 from mlipbench.training.evaluate import ErrorSums, validate
 from mlipbench.training.group import Group
 from mlipbench.training.journal import Journal

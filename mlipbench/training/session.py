@@ -25,7 +25,7 @@ from mlipbench.store.provenance import provenance
 from mlipbench.store.runs import RunFolder
 from mlipbench.training.config import Configuration, defaults_filled_in
 from mlipbench.training.data import Sets, read_sets
-from mlipbench.training.diagnose import diagnose
+from mlipbench.training.diagnosis.diagnose import diagnose
 from mlipbench.training.domain import domain, fingerprint, summaries
 from mlipbench.training.evaluate import error_rows, evaluate
 from mlipbench.training.figures import figures

@@ -19,7 +19,7 @@ from mlipbench.core.training import (
     TrainingRecord,
 )
 from mlipbench.store import layout
-from mlipbench.training.diagnose import diagnose
+from mlipbench.training.diagnosis.diagnose import diagnose
 from mlipbench.training.figures import figures
 from mlipbench.training.tables import tables
 

@@ -10,9 +10,9 @@ import records
 from records import errors, member, record, rows, sound
 
 from mlipbench.core.training import Diagnosis, Epoch, Errors, MemberRecord, TrainingRecord
-from mlipbench.training.diagnose import diagnose
-from mlipbench.training.symptoms_curves import spikes
-from mlipbench.training.trend import trend
+from mlipbench.training.diagnosis.curves import spikes
+from mlipbench.training.diagnosis.diagnose import diagnose
+from mlipbench.training.diagnosis.trend import trend
 
 
 def ids(found: TrainingRecord) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlipbench.core.structure import LabelledFrame, Structure
-from mlipbench.training.divergence import explain
+from mlipbench.training.diagnosis.divergence import explain
 
 E0S = {"H": -13.6, "O": -432.5, "Si": -103.0}
 Z = {"H": 1, "O": 8, "Si": 14}

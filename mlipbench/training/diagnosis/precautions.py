@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlipbench.core.training import Diagnosis, TrainingRecord
 
-_SMOOTH = 6  # num_polynomial_cutoff: seed 000, section 9.6.8
+_SMOOTH = 6  # num_polynomial_cutoff: a smaller one bends more sharply near the cutoff
 
 
 def setting_symptoms(record: TrainingRecord) -> list[Diagnosis]:

@@ -3,15 +3,15 @@
 What is recognised: a force error on a plateau (and why), a training that ended too early, overfitting,
 a gap between training and validation, spikes and gradients that are always clipped, energies that are
 poor where forces are good and the reverse, a tail of outliers, settings that let energies drift in NVE.
-A loss that is not finite is explained where it happens, by `training.divergence`.
+A loss that is not finite is explained where it happens, by `training.diagnosis.divergence`.
 """
 
 from __future__ import annotations
 
 from mlipbench.core.training import Diagnosis, TrainingRecord
-from mlipbench.training.symptoms_curves import member_symptoms
-from mlipbench.training.symptoms_errors import error_symptoms
-from mlipbench.training.symptoms_settings import setting_symptoms
+from mlipbench.training.diagnosis.curves import member_symptoms
+from mlipbench.training.diagnosis.errors import error_symptoms
+from mlipbench.training.diagnosis.precautions import setting_symptoms
 
 _LEVELS = ("error", "warning", "note")
 _SAID_BY = {

@@ -1,6 +1,6 @@
 """Why a loss is not a finite number: the batch in which it happened, and the settings, say it.
 
-The three usual causes (seed 000, section 9.6.8) are a pair of atoms much too close, an energy of the free
+The three usual causes are a pair of atoms much too close, an energy of the free
 atom that is wrong by tens of eV, and a batch of structures whose numbers of atoms span an order of
 magnitude; clipping that is off and a large learning rate make each of them worse.
 """

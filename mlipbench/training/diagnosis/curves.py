@@ -9,12 +9,12 @@ from itertools import groupby
 import numpy as np
 
 from mlipbench.core.training import CHECKLIST_LIMITS, Diagnosis, Epoch, MemberRecord, TrainingRecord
-from mlipbench.training import settings
-from mlipbench.training.trend import FEWEST, last, level, smoothed, trend
+from mlipbench.training.diagnosis import remedies
+from mlipbench.training.diagnosis.trend import FEWEST, last, level, smoothed, trend
 
 FORCE_LIMIT = CHECKLIST_LIMITS["forces_mae"]  # meV/A
 STEEP = 0.10  # a fall by this share is one that going on would continue
-NORMAL_GAP = 0.20  # validation above training: seed 000, section 9.6.4
+NORMAL_GAP = 0.20  # validation above training
 _CAPACITY_GAP = 0.30  # up to this, training and validation fail alike
 _FEWEST_EPOCHS = 10  # of which a curve is judged
 _SPIKE = 3.0  # times the median of the epochs around it
@@ -41,7 +41,7 @@ def _diverged(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         evidence=f"after {len(member.epochs)} whole epochs{': ' if member.message else ''}{member.message}",
         remedy="Mend the causes that are named beside this, and train into another folder."
         if member.causes
-        else f"Lower the learning rate ({settings.times(record, 'lr', 0.1)}), see that clip_grad is on, and "
+        else f"Lower the learning rate ({remedies.times(record, 'lr', 0.1)}), see that clip_grad is on, and "
         "train into another folder.",
     )
 
@@ -121,8 +121,8 @@ def _lower_rate(record: TrainingRecord, rates: list[float]) -> str:
 
 
 def _more_capacity(record: TrainingRecord) -> str:
-    angles = settings.higher_orders(record)
-    channels = settings.channels_times(record, 2)
+    angles = remedies.higher_orders(record)
+    channels = remedies.channels_times(record, 2)
     reach = record.architecture.get("r_max")
     known = isinstance(reach, (int, float))
     cutoff = f"r_max ({reach:g} A) encloses the first two coordination shells" if known else "r_max is enough"
@@ -136,7 +136,7 @@ def _more_capacity(record: TrainingRecord) -> str:
 
 def _more_data(record: TrainingRecord) -> str:
     return (
-        f"Label more frames than the {settings.trained_frames(record)} there are, of the kinds with the "
+        f"Label more frames than the {remedies.trained_frames(record)} there are, of the kinds with the "
         "largest errors (table of errors by kind of frame); a learning curve over 1/4, 1/2 and all of them "
         "shows what more would bring."
     )
@@ -153,7 +153,7 @@ def _falling(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         name, unit = "energy", "meV/atom"
     rates = [epoch.lr for epoch in member.epochs]
     factor = max(2, math.ceil(_FEWEST_EPOCHS / max(len(member.epochs), 1)))
-    more = f"Train longer ({settings.times(record, 'max_num_epochs', factor)}), and lower the rate only then."
+    more = f"Train longer ({remedies.times(record, 'max_num_epochs', factor)}), and lower the rate only then."
     if len(valid) < _FEWEST_EPOCHS:
         return Diagnosis(
             id="unfinished",
@@ -196,10 +196,10 @@ def _overfitting(record: TrainingRecord, member: MemberRecord) -> Diagnosis | No
             what="The validation loss rises while the training loss falls: the network learns its frames by "
             "heart.",
             evidence=f"from epoch {epoch} to the end{where} the validation loss rose by {100 * rise:.0f} %, "
-            f"the training loss fell by {100 * fall:.0f} %; {settings.trained_frames(record)} training "
+            f"the training loss fell by {100 * fall:.0f} %; {remedies.trained_frames(record)} training "
             f"frames, {record.n_parameters} parameters{kept}",
-            remedy=f"More training frames; a smaller network ({settings.channels_times(record, 0.5)}); "
-            f"{settings.times(record, 'weight_decay', 10)}; early stopping (`patience: "
+            remedy=f"More training frames; a smaller network ({remedies.channels_times(record, 0.5)}); "
+            f"{remedies.times(record, 'weight_decay', 10)}; early stopping (`patience: "
             f"{max(len(member.epochs) // 10, 10)}`).",
         )
     return None
@@ -248,8 +248,8 @@ def _spikes(record: TrainingRecord, member: MemberRecord) -> Diagnosis | None:
         level="warning",
         what="Steps are too large: the loss jumps, or the weights wander about.",
         evidence="; ".join(evidence),
-        remedy=f"Lower the learning rate ({settings.times(record, 'lr', 0.3)}), clip gradients harder "
-        f"({settings.times(record, 'clip_grad', 0.3)}), take larger batches; look at the frames with the "
+        remedy=f"Lower the learning rate ({remedies.times(record, 'lr', 0.3)}), clip gradients harder "
+        f"({remedies.times(record, 'clip_grad', 0.3)}), take larger batches; look at the frames with the "
         "largest errors.",
     )
 

@@ -15,8 +15,8 @@ from mlipbench.core.training import (
     PartSummary,
     TrainingRecord,
 )
-from mlipbench.training import settings
-from mlipbench.training.symptoms_curves import FORCE_LIMIT, NORMAL_GAP
+from mlipbench.training.diagnosis import remedies
+from mlipbench.training.diagnosis.curves import FORCE_LIMIT, NORMAL_GAP
 
 ENERGY_LIMIT = CHECKLIST_LIMITS["energy_mae"]  # meV/atom
 _UNLIKE = 3.0  # ratio of two relative errors from which one is poor beside the other
@@ -89,8 +89,8 @@ def _gap(record: TrainingRecord) -> Diagnosis | None:
         evidence=f"force MAE {train.errors.forces_mae:.3g} meV/A on training frames, "
         f"{valid.errors.forces_mae:.3g} meV/A on validation frames; relative to their forces "
         f"{100 * gap:.0f} % more",
-        remedy=f"More training frames than {settings.trained_frames(record)}; else a smaller network "
-        f"({settings.channels_times(record, 0.5)}) or {settings.times(record, 'weight_decay', 10)}.",
+        remedy=f"More training frames than {remedies.trained_frames(record)}; else a smaller network "
+        f"({remedies.channels_times(record, 0.5)}) or {remedies.times(record, 'weight_decay', 10)}.",
     )
 
 
@@ -153,7 +153,7 @@ def _poor_energies(record: TrainingRecord) -> Diagnosis | None:
         level="warning",
         what="Energies are poor beside the forces: they weigh too little in the loss.",
         evidence=f"{_relative(skills, row)}; energies are {_percent(share)} of the training loss",
-        remedy=f"Raise the energy weight ({settings.times(record, 'energy_weight', 10)}), at least in a last "
+        remedy=f"Raise the energy weight ({remedies.times(record, 'energy_weight', 10)}), at least in a last "
         "stage with a low learning rate.",
     )
 
@@ -174,8 +174,8 @@ def _poor_forces(record: TrainingRecord) -> Diagnosis | None:
         level="warning",
         what="Forces are poor, and weigh too little in the loss.",
         evidence=f"{_relative(skills, row)}; forces are {_percent(share)} of the training loss",
-        remedy=f"Raise the force weight ({settings.times(record, 'forces_weight', 10)}) or lower the energy "
-        f"weight ({settings.times(record, 'energy_weight', 0.1)}).",
+        remedy=f"Raise the force weight ({remedies.times(record, 'forces_weight', 10)}) or lower the energy "
+        f"weight ({remedies.times(record, 'energy_weight', 0.1)}).",
     )
 
 
