@@ -108,9 +108,8 @@ class Interaction(nn.Module):
         hidden, width = self._hidden(edges)[:, None], edges.harmonics.shape[1]
         whole = Path(0, slice(0, 1), slice(0, width), slice(0, width))
         unit = torch.eye(width, dtype=x.dtype, device=x.device)
-        nobody = torch.zeros_like(graph.senders)
-        pattern = Pattern([whole], unit, graph.by_kind, nobody, graph.distance_of)
-        sums = sum_neighbours(torch.ones_like(hidden[:1]), hidden, edges.harmonics, pattern)
+        pattern = Pattern([whole], unit, graph.by_kind, graph.senders, graph.distance_of)
+        sums = sum_neighbours(None, hidden, edges.harmonics, pattern)
         radial = self.radial.last().unflatten(1, (len(self.paths), -1))
         by_order = [sums[:, path.rows] @ radial[:, path.number] for path in self.paths]
         sent = self.up(torch.stack([x[atoms[0]] for _, atoms in graph.by_element]))
