@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,35 @@ import torch
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.neighbours import FARTHEST_POSITION, candidates
 from mlipbench.core.structure import FloatArray, IntArray, Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """Rows with different numbers of items each."""
+
+    n_rows: int
+    rows: torch.Tensor  # (n,) those that have items, by falling number of items
+    counts: tuple[int, ...]  # (n,) their numbers of items
+    begins: torch.Tensor  # (n,) where they begin in `items`
+    items: torch.Tensor  # (n_items,)
+
+    def to(self, device: torch.device | str) -> Ragged:
+        """The same elsewhere."""
+        moved = {name: getattr(self, name).to(device) for name in ("rows", "begins", "items")}
+        return replace(self, **moved)
+
+    def parts(self, at_once: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Rows (a,) and their items (a, n), -1 where a row has less than n, with a n about `at_once`."""
+        begin = 0
+        while begin < len(self.counts):
+            n = self.counts[begin]
+            part = slice(begin, begin + max(1, at_once // n))
+            begin = part.stop
+            place = torch.arange(n, device=self.rows.device)
+            counts = torch.tensor(self.counts[part], device=self.rows.device)
+            there = place < counts[:, None]
+            items = self.items[(self.begins[part, None] + place) * there]
+            yield self.rows[part], torch.where(there, items, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +54,12 @@ class Graph:
     volumes: torch.Tensor  # (n_structures,) A^3, 0 where the cell does not span space
     by_element: tuple[tuple[int, torch.Tensor], ...]  # element present -> its atoms, rising
     from_sorted: torch.Tensor  # (n_atoms,) where each atom is found when listed by element
+    distance_of: torch.Tensor  # (n_pairs,) number of the distance: both directions share one
+    distance_pairs: torch.Tensor  # (n_distances,) a pair that has this distance
+    by_receiver: Ragged  # pairs of each atom
+    by_kind: Ragged  # pairs of each atom with senders of one element
+    kind_receivers: torch.Tensor  # (n_kinds,) atom
+    kind_elements: torch.Tensor  # (n_kinds,) number of the senders' element in `by_element`
 
     @property
     def n_atoms(self) -> int:
@@ -48,6 +83,12 @@ class Graph:
             volumes=self.volumes.to(device, dtype),
             by_element=tuple((e, atoms.to(device)) for e, atoms in self.by_element),
             from_sorted=self.from_sorted.to(device),
+            distance_of=self.distance_of.to(device),
+            distance_pairs=self.distance_pairs.to(device),
+            by_receiver=self.by_receiver.to(device),
+            by_kind=self.by_kind.to(device),
+            kind_receivers=self.kind_receivers.to(device),
+            kind_elements=self.kind_elements.to(device),
         )
 
 
@@ -95,6 +136,9 @@ def graph_of_pairs(
     volumes: FloatArray,
 ) -> Graph:
     """A graph from its arrays, see the fields of `Graph`."""
+    present, element = np.unique(species, return_inverse=True)
+    kinds, kind = np.unique(receivers * len(present) + element[senders], return_inverse=True)
+    distance_pairs, distance_of = np.unique(_one_direction(receivers, senders, vectors), return_inverse=True)
     return Graph(
         species=torch.from_numpy(species),
         receivers=torch.from_numpy(receivers),
@@ -102,11 +146,45 @@ def graph_of_pairs(
         vectors=torch.from_numpy(vectors),
         structure=torch.from_numpy(structure),
         volumes=torch.from_numpy(volumes),
-        by_element=tuple(
-            (int(e), torch.from_numpy(np.flatnonzero(species == e))) for e in np.unique(species)
-        ),
+        by_element=tuple((int(e), torch.from_numpy(np.flatnonzero(species == e))) for e in present),
         from_sorted=torch.from_numpy(np.argsort(np.argsort(species, kind="stable"), kind="stable")),
+        distance_of=torch.from_numpy(distance_of),
+        distance_pairs=torch.from_numpy(distance_pairs),
+        by_receiver=_ragged(receivers, len(species)),
+        by_kind=_ragged(kind, len(kinds)),
+        kind_receivers=torch.from_numpy(kinds // max(len(present), 1)),
+        kind_elements=torch.from_numpy(kinds % max(len(present), 1)),
     )
+
+
+def _ragged(row_of: IntArray, n_rows: int) -> Ragged:
+    """Items 0, 1, ... by the row that each belongs to."""
+    counts = np.bincount(row_of, minlength=n_rows)
+    rows = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    return Ragged(
+        n_rows,
+        torch.from_numpy(rows),
+        tuple(counts[rows].tolist()),
+        torch.from_numpy((np.cumsum(counts) - counts)[rows]),
+        torch.from_numpy(np.argsort(row_of, kind="stable")),
+    )
+
+
+def _one_direction(receivers: IntArray, senders: IntArray, vectors: FloatArray) -> IntArray:
+    """For each pair the first of the two directions in which it is listed; itself, if it is in one only.
+
+    Images of one sender are listed in the order of their shifts, so that they come in the opposite order
+    in the other direction.
+    """
+    n_pairs = len(receivers)
+    other = n_pairs - 1 - np.lexsort((receivers[::-1], senders[::-1]))
+    listed = (
+        (receivers[other] == senders)
+        & (senders[other] == receivers)
+        & (np.abs(vectors[other] + vectors).max(axis=1, initial=0.0) < 1e-9)
+        & (other[other] == np.arange(n_pairs))
+    )
+    return np.where(listed, np.minimum(np.arange(n_pairs), other), np.arange(n_pairs))
 
 
 def species_of(numbers: IntArray, elements: Sequence[int]) -> IntArray:

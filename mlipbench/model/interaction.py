@@ -7,6 +7,11 @@ Batatia et al., arXiv:2206.07697, eqs. 8 and 9. A path is a triple (l1, l2, l3) 
 sqrt(2 l3 + 1) times the 3j symbol, h are the features after a linear map, R comes from an MLP of the
 Bessel functions. For each pair the coupling with Y collapses into a small matrix M[m3, m1] that all
 channels share.
+
+In the first layer, h depends on the element of j alone, and the last linear map of the MLP, on a(r) of K
+numbers, can be taken out of the sum. Pairs then have K numbers instead of paths times channels:
+
+    A_i[lm, c] = sum_{element} h_element[c] sum_k W[k, l, c] sum_{j of element} a_k(r_ij) Y_lm(r_ij)
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from mlipbench.model.architecture import Architecture
 from mlipbench.model.graph import Graph
 from mlipbench.model.irreps import components, wigner_3j
 from mlipbench.model.linear import ElementLinear, Linear
+from mlipbench.model.messages import Path, Pattern, sum_neighbours
 from mlipbench.model.mlp import MLP
 
 
@@ -29,8 +35,8 @@ class Edges:
     """What all layers see of the pairs."""
 
     harmonics: torch.Tensor  # (n_pairs, (max_ell + 1)^2) Y of the direction
-    basis: torch.Tensor  # (n_pairs, num_radial_basis)
-    cutoff: torch.Tensor | None  # (n_pairs, 1), None where the basis contains it
+    basis: torch.Tensor  # (n_distances, num_radial_basis)
+    cutoff: torch.Tensor | None  # (n_distances, 1), None where the basis contains it
 
 
 def paths(orders_in: tuple[int, ...], max_ell: int) -> list[tuple[int, int, int]]:
@@ -45,34 +51,6 @@ def paths(orders_in: tuple[int, ...], max_ell: int) -> list[tuple[int, int, int]
     return sorted(found, key=lambda path: path[2])
 
 
-class Coupling(nn.Module):
-    """Messages of all paths that begin with order l1."""
-
-    tensor: torch.Tensor  # (harmonics, rows * (2 l1 + 1)); rows are (path, m3)
-    path_of_row: torch.Tensor  # (rows,)
-
-    def __init__(self, l1: int, all_paths: list[tuple[int, int, int]], max_ell: int) -> None:
-        super().__init__()
-        self.width = 2 * l1 + 1
-        blocks, numbers = [], []
-        for number, (first, l2, l3) in enumerate(all_paths):
-            if first == l1:
-                block = torch.zeros((max_ell + 1) ** 2, 2 * l3 + 1, 2 * l1 + 1, dtype=torch.float64)
-                symbol = math.sqrt(2 * l3 + 1) * wigner_3j(l1, l2, l3)
-                block[l2 * l2 : (l2 + 1) ** 2] = symbol.permute(1, 2, 0)
-                blocks.append(block)
-                numbers += [number] * (2 * l3 + 1)
-        self.register_buffer("tensor", torch.cat(blocks, dim=1).flatten(1), persistent=False)
-        self.register_buffer("path_of_row", torch.tensor(numbers), persistent=False)
-
-    def forward(self, harmonics: torch.Tensor, x: torch.Tensor, radial: torch.Tensor) -> torch.Tensor:
-        """Harmonics (n_pairs, harmonics), features (n_pairs, 2 l1 + 1, channels) of the senders, radial
-        weights (n_pairs, paths, channels) -> messages (n_pairs, rows, channels)."""
-        shape = (len(harmonics), len(self.path_of_row), self.width)
-        matrices = torch.mm(harmonics, self.tensor).reshape(shape)
-        return torch.bmm(matrices, x) * radial[:, self.path_of_row]
-
-
 class Interaction(nn.Module):
     """One of the four kinds of interaction, see `architecture.Block`."""
 
@@ -82,22 +60,20 @@ class Interaction(nn.Module):
         n_elements, gain = len(architecture.elements), architecture.activation_gain
         kind = architecture.interaction_of(layer)
         orders = architecture.hidden_orders if layer else (0,)
+        self.first = layer == 0
         self.messages = tuple(range(max_ell + 1))
         all_paths = paths(orders, max_ell)
-        self.orders = [order for order in orders if any(path[0] == order for path in all_paths)]
-        where = dict(zip(orders, components(orders), strict=True))
-        self.slices = [where[order] for order in self.orders]
+        n_leading = [sum(path[2] == l3 for path in all_paths) for l3 in self.messages]
+        self.paths, coupling = _coupling(all_paths, orders, max_ell)
+        self.register_buffer("coupling", coupling, persistent=False)
         self.neighbours = architecture.avg_num_neighbors
 
         self.up = Linear(orders, channels, channels, generator)
-        self.couplings = nn.ModuleList(Coupling(order, all_paths, max_ell) for order in self.orders)
         widths = (architecture.num_radial_basis, *architecture.radial_mlp, len(all_paths) * channels)
         self.radial = MLP(widths, gain, generator)
-        self.n_paths = len(all_paths)
-        self._number_rows(all_paths)
         self.down = nn.ParameterList(
-            nn.Parameter(torch.randn(len(rows), channels, channels, generator=generator, dtype=torch.float64))
-            for rows in self._rows()
+            nn.Parameter(torch.randn(n, channels, channels, generator=generator, dtype=torch.float64))
+            for n in n_leading
         )
         self.density = None
         if kind.startswith("density"):
@@ -109,56 +85,51 @@ class Interaction(nn.Module):
         else:
             self.mixing = ElementLinear(self.messages, self.messages, channels, n_elements, generator)
 
-    def _number_rows(self, all_paths: list[tuple[int, int, int]]) -> None:
-        """For each order of the messages the rows (n_paths, 2 l3 + 1) of the couplings, one after the
-        other, that lead to it."""
-        begin, first_row = 0, {}
-        for order in self.orders:
-            for number, path in enumerate(all_paths):
-                if path[0] == order:
-                    first_row[number] = begin
-                    begin += 2 * path[2] + 1
-        for l3 in self.messages:
-            leading = [n for n, path in enumerate(all_paths) if path[2] == l3]
-            rows = [[first_row[n] + m for m in range(2 * l3 + 1)] for n in leading]
-            self.register_buffer(f"rows_{l3}", torch.tensor(rows), persistent=False)
-
-    def _rows(self) -> list[torch.Tensor]:
-        rows: list[torch.Tensor] = [getattr(self, f"rows_{order}") for order in self.messages]
-        return rows
-
     def forward(
         self, x: torch.Tensor, edges: Edges, graph: Graph
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Features (n_atoms, components, channels) -> messages (n_atoms, (max_ell + 1)^2, channels) and
         what passes them by, if anything does."""
         passing = self.residual(x, graph) if self.residual is not None else None
-        radial = self.radial(edges.basis)
-        if edges.cutoff is not None:
-            radial = radial * edges.cutoff
-        message = self._mix(self._gather(self.up(x), radial, edges, graph)) / self._divisor(edges, graph)
+        gathered = self._gather_first(x, edges, graph) if self.first else self._gather(x, edges, graph)
+        message = self._mix(gathered) / self._divisor(edges, graph)
         if self.mixing is not None:
             message = self.mixing(message, graph)
         return message, passing
 
-    def _gather(self, x: torch.Tensor, radial: torch.Tensor, edges: Edges, graph: Graph) -> torch.Tensor:
+    def _gather(self, x: torch.Tensor, edges: Edges, graph: Graph) -> torch.Tensor:
         """A (n_atoms, rows, channels)."""
-        radial = radial.reshape(len(radial), self.n_paths, x.shape[2])  # path, channel
-        sent = x[graph.senders]
-        received = [
-            coupling(edges.harmonics, sent[:, part], radial)
-            for part, coupling in zip(self.slices, self.couplings, strict=True)
-        ]
-        pairs = torch.cat(received, dim=1)
-        return pairs.new_zeros(len(x), *pairs.shape[1:]).index_add(0, graph.receivers, pairs)
+        pattern = Pattern(self.paths, self.coupling, graph.by_receiver, graph.senders, graph.distance_of)
+        radial = (self._hidden(edges) @ self.radial.last()).unflatten(1, (len(self.paths), -1))
+        return sum_neighbours(self.up(x), radial, edges.harmonics, pattern)
+
+    def _gather_first(self, x: torch.Tensor, edges: Edges, graph: Graph) -> torch.Tensor:
+        """A (n_atoms, (max_ell + 1)^2, channels); x is the same for all atoms of an element."""
+        hidden, width = self._hidden(edges)[:, None], edges.harmonics.shape[1]
+        whole = Path(0, slice(0, 1), slice(0, width), slice(0, width))
+        unit = torch.eye(width, dtype=x.dtype, device=x.device)
+        pattern = Pattern([whole], unit, graph.by_kind, graph.senders, graph.distance_of)
+        sums = sum_neighbours(None, hidden, edges.harmonics, pattern)
+        radial = self.radial.last().unflatten(1, (len(self.paths), -1))
+        by_order = [sums[:, path.rows] @ radial[:, path.number] for path in self.paths]
+        sent = self.up(torch.stack([x[atoms[0]] for _, atoms in graph.by_element]))
+        kinds = torch.cat(by_order, dim=1) * sent[graph.kind_elements]
+        return kinds.new_zeros(len(x), *kinds.shape[1:]).index_add(0, graph.kind_receivers, kinds)
+
+    def _hidden(self, edges: Edges) -> torch.Tensor:
+        """What the last map of the radial MLP makes the radial weights of, (n_distances, K)."""
+        hidden: torch.Tensor = self.radial.hidden(edges.basis)
+        return hidden if edges.cutoff is None else hidden * edges.cutoff
 
     def _mix(self, gathered: torch.Tensor) -> torch.Tensor:
         """The linear map from all paths and channels to the channels of each order."""
-        mixed = []
-        for rows, weight in zip(self._rows(), self.down, strict=True):
-            x = gathered[:, rows.T].flatten(2)  # (n_atoms, 2 l3 + 1, paths * channels)
-            scale = x.shape[2] ** -0.5
+        mixed, begin = [], 0
+        for l3, weight in zip(self.messages, self.down, strict=True):
+            end = begin + len(weight) * (2 * l3 + 1)
+            x = gathered[:, begin:end].unflatten(1, (len(weight), -1)).transpose(1, 2).flatten(2)
+            scale = x.shape[2] ** -0.5  # x (n_atoms, 2 l3 + 1, paths * channels)
             mixed.append(x @ (scale * weight.flatten(0, 1)))
+            begin = end
         return torch.cat(mixed, dim=1)
 
     def _divisor(self, edges: Edges, graph: Graph) -> torch.Tensor | float:
@@ -168,5 +139,22 @@ class Interaction(nn.Module):
         near = torch.tanh(self.density(edges.basis) ** 2)
         if edges.cutoff is not None:
             near = near * edges.cutoff
+        near = near[graph.distance_of]
         density = near.new_zeros(graph.n_atoms, 1).index_add(0, graph.receivers, near)
         return (1.0 + density)[:, :, None]
+
+
+def _coupling(
+    all_paths: list[tuple[int, int, int]], orders: tuple[int, ...], max_ell: int
+) -> tuple[list[Path], torch.Tensor]:
+    """The paths with their places, and the coupling ((max_ell + 1)^2, columns) of harmonics to all M."""
+    where = dict(zip(orders, components(orders), strict=True))
+    placed, blocks, row, column = [], [], 0, 0
+    for number, (l1, l2, l3) in enumerate(all_paths):
+        block = torch.zeros((max_ell + 1) ** 2, 2 * l3 + 1, 2 * l1 + 1, dtype=torch.float64)
+        block[l2 * l2 : (l2 + 1) ** 2] = math.sqrt(2 * l3 + 1) * wigner_3j(l1, l2, l3).permute(1, 2, 0)
+        blocks.append(block.flatten(1))
+        rows, columns = slice(row, row + 2 * l3 + 1), slice(column, column + blocks[-1].shape[1])
+        placed.append(Path(number, where[l1], rows, columns))
+        row, column = rows.stop, columns.stop
+    return placed, torch.cat(blocks, dim=1)

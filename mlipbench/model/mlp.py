@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
+
+ROWS_AT_ONCE = {"cpu": 512, "cuda": 2**20}
+"""On a CPU, so few that the numbers between two layers stay in the cache of a core."""
 
 
 class MLP(nn.Module):
@@ -24,8 +30,132 @@ class MLP(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, widths[0]) -> (n, widths[-1])."""
-        for number, weight in enumerate(self.weights):
-            if number:
-                x = self.gain * nn.functional.silu(x)
-            x = x @ (weight * (len(weight) ** -0.5))
-        return x
+        return self.hidden(x) @ self.last()
+
+    def hidden(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, widths[0]) -> (n, widths[-2]), what the last linear map is applied to."""
+        matrices = self._matrices()[:-1]
+        if not matrices:
+            return x
+        found: torch.Tensor = _Hidden.apply(x, *matrices)
+        return found
+
+    def last(self) -> torch.Tensor:
+        """The last linear map (widths[-2], widths[-1])."""
+        return self._matrices()[-1]
+
+    def _matrices(self) -> list[torch.Tensor]:
+        """Linear maps between what silu gives and what it is applied to."""
+        gains = [1.0] + [self.gain] * (len(self.weights) - 1)
+        return [w * (gain * len(w) ** -0.5) for w, gain in zip(self.weights, gains, strict=True)]
+
+
+class _Hidden(torch.autograd.Function):
+    """h_k = silu(z_k), z_k = h_{k-1} W_k, from h_0 = x to the last.
+
+    The derivatives are written by hand, first and second, and run over a few rows at a time: what lies
+    between the layers is computed again rather than kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x, *weights)
+        out = []
+        for h in _split(x):
+            for weight in weights:
+                h = nn.functional.silu(h @ weight)
+            out.append(h)
+        return torch.cat(out)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found: tuple[torch.Tensor, ...] = _HiddenGradient.apply(gradients[0], *ctx.saved_tensors)
+        return found
+
+
+class _HiddenGradient(torch.autograd.Function):
+    """Of T = sum(g h_n). With c_k = dT/dh_k and d_k = dT/dz_k,
+
+    c_n = g,   d_k = c_k silu'(z_k),   c_{k-1} = d_k W_k^T,   dT/dW_k = h_{k-1}^T d_k.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, g: torch.Tensor, x: torch.Tensor, *weights: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        ctx.save_for_backward(g, x, *weights)
+        ctx.set_materialize_grads(False)
+        dx, dw = torch.empty_like(x), [torch.zeros_like(weight) for weight in weights]
+        for c, h, target in zip(_split(g), _split(x), _split(dx), strict=True):
+            layers = _Layers(h, weights)
+            for k in reversed(range(len(weights))):
+                d = c * layers.slopes[k]
+                dw[k].addmm_(layers.inputs[k].T, d)
+                c = d @ weights[k].T
+            target.copy_(c)
+        return dx, *dw
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, v: torch.Tensor | None, *v_weights: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
+        """Of sum(v dT/dx) + sum_k sum(v_k dT/dW_k): first of all c and d, then of all h and z."""
+        g, x, *weights = ctx.saved_tensors
+        v = torch.zeros_like(x) if v is None else v
+        dg, dx, dw = torch.empty_like(g), torch.empty_like(x), [torch.zeros_like(w) for w in weights]
+        for c, h, u, g_target, x_target in zip(*map(_split, (g, x, v, dg, dx)), strict=True):
+            layers = _Layers(h, weights)
+            cs, ds = layers.reverse(c, weights)
+            dz = []
+            for k, weight in enumerate(weights):
+                dd = u @ weight
+                dw[k].addmm_(u.T, ds[k])
+                if (vk := v_weights[k]) is not None:
+                    dd = dd.addmm_(layers.inputs[k], vk)
+                dz.append(dd * cs[k] * layers.curvatures(k))
+                u = dd * layers.slopes[k]
+            g_target.copy_(u)
+            dh = torch.zeros_like(u)
+            for k in reversed(range(len(weights))):
+                total = dz[k].addcmul_(dh, layers.slopes[k])
+                dw[k].addmm_(layers.inputs[k].T, total)
+                dh = total @ weights[k].T
+                if (vk := v_weights[k]) is not None:
+                    dh = dh.addmm_(ds[k], vk.T)
+            x_target.copy_(dh)
+        return dg, dx, *dw
+
+
+class _Layers:
+    """Of some rows: h_{k-1}, z_k, silu'(z_k) and silu''(z_k)."""
+
+    def __init__(self, h: torch.Tensor, weights: Sequence[torch.Tensor]) -> None:
+        self.inputs, self.slopes, self._between = [], [], []
+        for weight in weights:
+            self.inputs.append(h)
+            z = h @ weight
+            s = torch.sigmoid(z)
+            h = z * s
+            self.slopes.append(torch.addcmul(s, h, 1.0 - s))  # silu' = s + z s (1 - s)
+            self._between.append((z, s, h))
+
+    def curvatures(self, k: int) -> torch.Tensor:
+        """silu'' = s (1 - s) (2 + z (1 - 2 s))."""
+        z, s, h = self._between[k]
+        return (s - s * s).mul_((z + 2.0).sub_(h, alpha=2.0))
+
+    def reverse(
+        self, c: torch.Tensor, weights: Sequence[torch.Tensor]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """All c_k and d_k, from the last layer's c."""
+        cs, ds = [], []
+        for slope, weight in zip(reversed(self.slopes), reversed(weights), strict=True):
+            cs.append(c)
+            ds.append(c * slope)
+            c = ds[-1] @ weight.T
+        return cs[::-1], ds[::-1]
+
+
+def _split(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return x.split(ROWS_AT_ONCE["cpu" if x.device.type == "cpu" else "cuda"])

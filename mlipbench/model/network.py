@@ -63,10 +63,13 @@ class Network(nn.Module):
 
     def forward(self, graph: Graph) -> AtomicOutput:
         """Energies and features of the atoms; `graph` has the dtype and the device of the weights."""
-        distances = torch.linalg.vector_norm(graph.vectors, dim=1, keepdim=True)
-        receiving, sending = graph.species[graph.receivers], graph.species[graph.senders]
+        distances = torch.linalg.vector_norm(graph.vectors[graph.distance_pairs], dim=1, keepdim=True)
+        receiving, sending = (
+            graph.species[atoms[graph.distance_pairs]] for atoms in (graph.receivers, graph.senders)
+        )
         basis, cutoff = self.basis(distances, receiving, sending)
         on_basis = self.architecture.cutoff_acts_on == "basis"
+        distances = distances[graph.distance_of]
         edges = Edges(
             harmonics=spherical_harmonics(graph.vectors / distances, self.architecture.max_ell),
             basis=basis * cutoff if on_basis else basis,
