@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mlipbench.core.structure import FloatArray, IntArray
-from mlipbench.engine.jit import inner
+from mlipbench.engine.jit import pasted
 from mlipbench.model.irreps import spherical_harmonics, wigner_3j
 
 
@@ -56,7 +56,7 @@ def _nonzero(tensor: FloatArray) -> tuple[IntArray, FloatArray]:
     return np.ascontiguousarray(np.argwhere(where)), tensor[where]
 
 
-@inner
+@pasted
 def solid_harmonics(x, y, z, lists, values):  # type: ignore[no-untyped-def]
     """Values (components,) at the vector (x, y, z)."""
     values[:] = 0.0
@@ -69,7 +69,7 @@ def solid_harmonics(x, y, z, lists, values):  # type: ignore[no-untyped-def]
         )
 
 
-@inner
+@pasted
 def solid_gradient(weights, lists, values, gradient):  # type: ignore[no-untyped-def]
     """gradient_a = sum_k weights_k dS_k/dx_a (3,)."""
     gradient[:] = 0.0

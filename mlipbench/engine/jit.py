@@ -16,6 +16,10 @@ import numba
 inner = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Marks a function that kernels call."""
 
+pasted = numba.njit(error_model="numpy", inline="always")
+"""Marks one that is called for each pair: pasted into the caller, where no count of references to the
+arrays it is given needs to be kept."""
+
 
 class Kernel:
     """A function compiled at its first call; the machine code is kept in the user's cache folder.

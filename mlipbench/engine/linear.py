@@ -15,7 +15,7 @@ from numba import prange
 
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.engine.jit import Kernel, inner
-from mlipbench.engine.lanes import LANES, add_column, load, load_rows, store_rows
+from mlipbench.engine.lanes import LANES, add_column, aligned, load, load_rows, store_rows
 
 ROWS = 8
 
@@ -67,12 +67,14 @@ def linear_map(terms: Sequence[Term], rows_in: int, rows_out: int, dtype: str) -
         weights.append(packed.ravel())
         end += packed.size
     table = np.array(sorted(entries), dtype=np.int64).reshape(-1, 4)
+    joined_weights = aligned(end, dtype)
+    joined_weights[:] = np.concatenate(weights)
     return LinearMap(
         first=np.searchsorted(table[:, 0], np.arange(rows_out + 1)),
         row=table[:, 1].copy(),
         begin=table[:, 2].copy(),
         step=table[:, 3].copy(),
-        weights=np.concatenate(weights).astype(dtype),
+        weights=joined_weights,
         rows_in=rows_in,
         rows_out=rows_out,
         channels=channels,

@@ -22,7 +22,7 @@ from mlipbench.engine.angular import (
     solid_gradient,
     solid_harmonics,
 )
-from mlipbench.engine.jit import Kernel, inner
+from mlipbench.engine.jit import Kernel, inner, pasted
 from mlipbench.engine.lanes import (
     LANES,
     component,
@@ -37,7 +37,7 @@ from mlipbench.engine.lanes import (
     store_totals,
     zeros,
 )
-from mlipbench.engine.splines import Splines, locate
+from mlipbench.engine.splines import TERMS, Splines, locate
 
 Numbers = Any  # an array of float64 or float32, as the network was compiled
 
@@ -90,7 +90,7 @@ def paths_of(paths: list[tuple[int, int, int]], components: dict[int, int], n_co
     )
 
 
-@inner
+@pasted
 def _direction(geometry, pair):  # type: ignore[no-untyped-def]
     """Distance and unit vector to the neighbour."""
     x, y, z = geometry.vectors[pair, 0], geometry.vectors[pair, 1], geometry.vectors[pair, 2]
@@ -98,7 +98,7 @@ def _direction(geometry, pair):  # type: ignore[no-untyped-def]
     return r, x / r, y / r, z / r
 
 
-@inner
+@pasted
 def _couple(paths, values, n, matrices):  # type: ignore[no-untyped-def]
     """The matrices of pair n, from its harmonics."""
     begin = n * paths.n_matrix
@@ -111,7 +111,8 @@ def _couple(paths, values, n, matrices):  # type: ignore[no-untyped-def]
 class _Pairs(NamedTuple):
     """Scratch: the pairs of one atom."""
 
-    knot: IntArray  # (n,) where the splines' numbers begin
+    spline: IntArray  # (n,) where the coefficients of the first path begin
+    next_path: IntArray  # (n,) how far it is to those of the next
     other: IntArray  # (n,) where the neighbour's features, or the gradients of its A, begin
     weights: Numbers  # (12 n,) of the knots' numbers, for R and for its slope
     matrices: Numbers  # (n_matrix n,) M
@@ -137,12 +138,12 @@ def _receiving(number: int) -> Any:
     @inner
     def receive(pairs, path, atom, paths, splines, features, received):  # type: ignore[no-untyped-def]
         channels = splines.channels
-        stride = splines.n_paths * channels
         for c in range(0, channels, LANES):
             total = zeros(features, n3)
             for n in range(len(pairs.other)):
-                numbers = load(splines.values, pairs.knot[n] + path * channels + c, stride, 6)
-                radial = contract(pairs.weights, 12 * n, numbers, zeros(features, 1))
+                begin = pairs.spline[n] + path * pairs.next_path[n]
+                coefficients = load(splines.values, begin + c, channels, TERMS)
+                radial = contract(pairs.weights, 12 * n, coefficients, zeros(features, 1))
                 sent = load(features, pairs.other[n] + paths.component[path] * channels + c, channels, n1)
                 if constant:
                     total = scaled(sent, radial, total)
@@ -164,14 +165,14 @@ def _returning(number: int) -> Any:
     @inner
     def send_back(pairs, path, own, target, paths, splines, features, gradients, back):  # type: ignore[no-untyped-def]
         channels = splines.channels
-        stride = splines.n_paths * channels
         first = paths.component[path] * channels
         for n in range(len(pairs.other)):
             matrix = n * paths.n_matrix + paths.matrix[path]
+            begin = pairs.spline[n] + path * pairs.next_path[n]
             along, by_matrix = zeros(features, 1), zeros(features, n13)
             for c in range(0, channels, LANES):
-                numbers = load(splines.values, pairs.knot[n] + path * channels + c, stride, 6)
-                both = contract(pairs.weights, 12 * n, numbers, zeros(features, 2))
+                coefficients = load(splines.values, begin + c, channels, TERMS)
+                both = contract(pairs.weights, 12 * n, coefficients, zeros(features, 2))
                 radial, slope = component(both, 0), component(both, 1)
                 gradient = load(gradients, pairs.other[n] + paths.row[path] * channels + c, channels, n3)
                 sent = load(features, own + first + c, channels, n1)
@@ -239,6 +240,7 @@ def _pairs(n, paths, splines):  # type: ignore[no-untyped-def]
     return _Pairs(
         np.empty(n, np.int64),
         np.empty(n, np.int64),
+        np.empty(n, np.int64),
         np.empty(12 * n, like.dtype),
         np.empty(n * paths.n_matrix, like.dtype),
         np.empty(n * (paths.n_matrix + len(paths.shape))),
@@ -256,7 +258,9 @@ def _receive(atom, geometry, harmonics, paths, splines, features, stride, receiv
         solid_harmonics(-x, -y, -z, harmonics, values)
         _couple(paths, values, n, pairs.matrices)
         species = geometry.species
-        pairs.knot[n] = locate(splines, species[atom], species[other], r, pairs.weights, 12 * n)
+        pairs.spline[n], pairs.next_path[n] = locate(
+            splines, species[atom], species[other], r, pairs.weights, 12 * n
+        )
         pairs.other[n] = other * stride
     for path in range(len(paths.shape)):
         _receive_along(paths.shape[path], pairs, path, atom, paths, splines, features, received)
@@ -273,7 +277,9 @@ def _send_back(atom, geometry, harmonics, paths, splines, features, stride, grad
         solid_harmonics(x, y, z, harmonics, values)
         _couple(paths, values, n, pairs.matrices)
         species = geometry.species
-        pairs.knot[n] = locate(splines, species[other], species[atom], r, pairs.weights, 12 * n)
+        pairs.spline[n], pairs.next_path[n] = locate(
+            splines, species[other], species[atom], r, pairs.weights, 12 * n
+        )
         pairs.other[n] = other * paths.n_rows * splines.channels
     size = paths.n_components * splines.channels
     back[atom * size : (atom + 1) * size] = 0.0

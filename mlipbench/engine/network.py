@@ -10,6 +10,7 @@ import torch
 
 from mlipbench.core.structure import FloatArray
 from mlipbench.engine.angular import Harmonics, harmonics_lists
+from mlipbench.engine.lanes import aligned
 from mlipbench.engine.layers import Layer, Settings, compiled_layers, compiled_repulsion, padded
 from mlipbench.engine.linear import Groups, add_linear
 from mlipbench.engine.messages import Geometry, receive, send_back
@@ -24,14 +25,14 @@ class Workspace:
     """Arrays that stay between calls, so that the system need not find and clear their memory anew."""
 
     def __init__(self, dtype: str) -> None:
-        self._dtype = np.dtype(dtype)
+        self._dtype = dtype
         self._arrays: dict[str, Any] = {}
 
     def array(self, name: str, size: int) -> Any:
         """An array of that name (size,), its content left over from the last use."""
         found = self._arrays.get(name)
         if found is None or len(found) < size:
-            found = self._arrays[name] = np.empty(size, self._dtype)
+            found = self._arrays[name] = aligned(size, self._dtype)
         return found[:size]
 
     def cleared(self, name: str, size: int) -> Any:

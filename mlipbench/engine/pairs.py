@@ -8,17 +8,17 @@ import math
 import numpy as np
 from numba import prange
 
-from mlipbench.engine.jit import Kernel, inner
+from mlipbench.engine.jit import Kernel, pasted
 from mlipbench.engine.splines import NEAREST, TERMS, locate
 
 
-@inner
+@pasted
 def _value_and_slope(splines, receiving, sending, r, over_r, weights):  # type: ignore[no-untyped-def]
     """Of s(r), or of s(r) / r; 0 from where the table ends."""
     table = splines.table[receiving, sending]
     if (r - NEAREST) * splines.per_A[table] >= splines.intervals[table]:
         return 0.0, 0.0
-    begin = locate(splines, receiving, sending, r, weights, 0)
+    begin, _ = locate(splines, receiving, sending, r, weights, 0)
     value, slope = 0.0, 0.0
     for m in range(TERMS):
         value += weights[m] * splines.values[begin + m]
@@ -28,7 +28,7 @@ def _value_and_slope(splines, receiving, sending, r, over_r, weights):  # type: 
     return value, slope
 
 
-@inner
+@pasted
 def _distance(geometry, pair):  # type: ignore[no-untyped-def]
     x, y, z = geometry.vectors[pair, 0], geometry.vectors[pair, 1], geometry.vectors[pair, 2]
     return math.sqrt(x * x + y * y + z * z)

@@ -16,7 +16,7 @@ from numba import prange
 
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.engine.jit import Kernel, inner
-from mlipbench.engine.lanes import LANES, load, multiplied, scaled, store, zeros
+from mlipbench.engine.lanes import LANES, aligned, load, multiplied, scaled, store, zeros
 
 
 class Polynomials(NamedTuple):
@@ -53,13 +53,16 @@ def polynomials_of(
                 terms[begin + m] += [numbers[tuple(indices[n].tolist())] for n in used]
                 coefficients[begin + m] += [values[:, m, n] for n in used]
     made = list(numbers)
+    stacked = np.stack([c for row in coefficients for c in row], axis=1)
+    joined = aligned(stacked.size, dtype)
+    joined[:] = stacked.ravel()
     return Polynomials(
         width=width,
         parent=np.array([numbers.get(m[:-1], 0) for m in made]),
         last=np.array([m[-1] for m in made]),
         first=np.cumsum([0, *(len(t) for t in terms)]),
         monomial=np.array([n for t in terms for n in t], dtype=np.int64),
-        coefficients=np.stack([c for row in coefficients for c in row], axis=1).astype(dtype).ravel(),
+        coefficients=joined,
         channels=contributions[0][1][0][1].shape[-1],
     )
 

@@ -21,7 +21,8 @@ from scipy.interpolate import make_interp_spline
 
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import FloatArray, IntArray
-from mlipbench.engine.jit import inner
+from mlipbench.engine.jit import pasted
+from mlipbench.engine.lanes import aligned
 
 NEAREST = 0.01  # A, the first knot; nearer still the first interval's polynomial goes on
 WATCHED = 0.5  # A, from where on the error is held; no atoms of sound matter are nearer
@@ -34,7 +35,7 @@ RadialFunction = Callable[[torch.Tensor], torch.Tensor]  # distances (n, 1) A ->
 class Splines(NamedTuple):
     """Tables of one layer: for each pair of elements that needs it the paths' radial weights."""
 
-    values: Any  # (all,) float64 or float32; of a table [coefficient, path, channel]
+    values: Any  # (all,) float64 or float32; of a table [path, coefficient, channel]
     table: IntArray  # (n_elements, n_elements) of the receiving and the sending element
     start: IntArray  # (n_tables,) where it begins in `values`
     intervals: IntArray  # (n_tables,)
@@ -78,10 +79,15 @@ def tabulate(function: RadialFunction, end: float, tolerance: float, relative: b
 def joined(tables: Sequence[Table], table: IntArray, n_paths: int, channels: int, dtype: str) -> Splines:
     """The tables of a layer one after the other, rounded to `dtype`."""
     sizes = [t.coefficients.size for t in tables]
+    start = np.concatenate([[0], np.cumsum(sizes)])
+    values = aligned(int(start[-1]), dtype)
+    for t, begin, end in zip(tables, start[:-1], start[1:], strict=True):
+        by_path = t.coefficients.reshape(-1, n_paths, channels).transpose(1, 0, 2)
+        values[begin:end] = by_path.ravel()
     return Splines(
-        values=np.concatenate([t.coefficients.ravel() for t in tables]).astype(dtype),
+        values=values,
         table=table,
-        start=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
+        start=start[:-1],
         intervals=np.array([len(t.coefficients) - TERMS + 1 for t in tables]),
         per_A=np.array([t.per_A for t in tables]),
         n_paths=n_paths,
@@ -121,34 +127,40 @@ def _derivatives(function: RadialFunction, distances: FloatArray, orders: int) -
     return [x.detach().numpy() for x in found]
 
 
-@inner
+@pasted
 def polynomials(t, per_A, weights, begin):  # type: ignore[no-untyped-def]  # noqa: N803
-    """From `begin` on B_0 ... B_5 at t, then their slopes in r."""
+    """From `begin` on B_0 ... B_5 at t, then their slopes in r: each degree from the one below."""
     u = 1.0 - t
-    t2, u2 = t * t, u * u
-    t3, u3 = t2 * t, u2 * u
+    a0, a1, a2 = u * u, (1.0 + t) * u + (1.0 + u) * t, t * t
+    b0, b1 = u * a0, (2.0 + t) * a0 + (1.0 + u) * a1
+    b2, b3 = (1.0 + t) * a1 + (2.0 + u) * a2, t * a2
+    c0, c1 = u * b0, (3.0 + t) * b0 + (1.0 + u) * b1
+    c2 = (2.0 + t) * b1 + (2.0 + u) * b2
+    c3, c4 = (1.0 + t) * b2 + (3.0 + u) * b3, t * b3
     s = 1.0 / 120.0
-    weights[begin + 0] = s * u3 * u2
-    weights[begin + 1] = s * (26.0 - 50.0 * t + 20.0 * t2 + 20.0 * t3 - 20.0 * t2 * t2 + 5.0 * t3 * t2)
-    weights[begin + 2] = s * (66.0 - 60.0 * t2 + 30.0 * t2 * t2 - 10.0 * t3 * t2)
-    weights[begin + 3] = s * (66.0 - 60.0 * u2 + 30.0 * u2 * u2 - 10.0 * u3 * u2)
-    weights[begin + 4] = s * (26.0 - 50.0 * u + 20.0 * u2 + 20.0 * u3 - 20.0 * u2 * u2 + 5.0 * u3 * u2)
-    weights[begin + 5] = s * t3 * t2
-    s = per_A / 24.0
-    weights[begin + 6] = -s * u2 * u2
-    weights[begin + 7] = s * (-10.0 + 8.0 * t + 12.0 * t2 - 16.0 * t3 + 5.0 * t2 * t2)
-    weights[begin + 8] = s * (-24.0 * t + 24.0 * t3 - 10.0 * t2 * t2)
-    weights[begin + 9] = s * (24.0 * u - 24.0 * u3 + 10.0 * u2 * u2)
-    weights[begin + 10] = s * (10.0 - 8.0 * u - 12.0 * u2 + 16.0 * u3 - 5.0 * u2 * u2)
-    weights[begin + 11] = s * t2 * t2
+    weights[begin + 0] = s * (u * c0)
+    weights[begin + 1] = s * ((4.0 + t) * c0 + (1.0 + u) * c1)
+    weights[begin + 2] = s * ((3.0 + t) * c1 + (2.0 + u) * c2)
+    weights[begin + 3] = s * ((2.0 + t) * c2 + (3.0 + u) * c3)
+    weights[begin + 4] = s * ((1.0 + t) * c3 + (4.0 + u) * c4)
+    weights[begin + 5] = s * (t * c4)
+    s = per_A * (1.0 / 24.0)
+    weights[begin + 6] = s * -c0
+    weights[begin + 7] = s * (c0 - c1)
+    weights[begin + 8] = s * (c1 - c2)
+    weights[begin + 9] = s * (c2 - c3)
+    weights[begin + 10] = s * (c3 - c4)
+    weights[begin + 11] = s * c4
 
 
-@inner
+@pasted
 def locate(splines, receiving, sending, r, weights, begin):  # type: ignore[no-untyped-def]
-    """Where the coefficients for distance r begin; from `begin` on their weights, for value and slope."""
+    """Where the coefficients of the first path for distance r begin, and how far it is to those of the next;
+    in `weights`, from `begin` on, those of the coefficients for value and slope."""
     table = splines.table[receiving, sending]
     per_A = splines.per_A[table]  # noqa: N806
     x = (r - NEAREST) * per_A
     interval = min(max(int(x), 0), splines.intervals[table] - 1)
     polynomials(x - interval, per_A, weights, begin)
-    return splines.start[table] + interval * splines.n_paths * splines.channels
+    size = (splines.intervals[table] + TERMS - 1) * splines.channels
+    return splines.start[table] + interval * splines.channels, size
