@@ -109,10 +109,12 @@ __all__ = [
 ]
 
 
-def calculator(path: str | Path, dtype: str = "float64", device: str = "cpu") -> Any:
+def calculator(
+    path: str | Path, dtype: str = "float64", device: str = "cpu", engine: str | None = None
+) -> Any:
     """An ASE calculator of a potential of mlipbench: energy, forces, stress, energies of the atoms, and
     of a committee the spread of its members (`mlipbench.potentials.calculator`)."""
     from mlipbench.potentials.calculator import EmbeddedCalculator  # imports torch
     from mlipbench.potentials.embedded import embedded
 
-    return EmbeddedCalculator(embedded(Path(path), dtype, device))
+    return EmbeddedCalculator(embedded(Path(path), dtype, device, engine))

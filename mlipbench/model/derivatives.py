@@ -39,11 +39,8 @@ def predict(
 
     Raises PotentialError where the stress of a structure without a volume is asked for.
     """
-    if stress and not bool((graph.volumes > 0).all()):
-        raise PotentialError(
-            "stress needs a cell with a volume, got a cell that does not span space; "
-            "ask for energy and forces only, or give the structure a cell"
-        )
+    if stress:
+        require_volumes(graph)
     wanted = forces or stress
     with torch.set_grad_enabled(wanted or differentiable):
         vectors = graph.vectors.detach().requires_grad_(wanted)
@@ -56,6 +53,15 @@ def predict(
             energies if differentiable else energies.detach(),
             _forces(gradient, graph) if forces else None,
             _stress(gradient, graph) if stress else None,
+        )
+
+
+def require_volumes(graph: Graph) -> None:
+    """Raise PotentialError where a structure has no volume, and so no stress."""
+    if not bool((graph.volumes > 0).all()):
+        raise PotentialError(
+            "stress needs a cell with a volume, got a cell that does not span space; "
+            "ask for energy and forces only, or give the structure a cell"
         )
 
 

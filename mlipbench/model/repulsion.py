@@ -44,11 +44,15 @@ class PairRepulsion(nn.Module):
         senders: torch.Tensor,  # (n_pairs,)
     ) -> torch.Tensor:
         """Energies of the atoms (n_atoms,) eV."""
-        r = distances[:, 0]
-        z1, z2 = self.charges[species[receivers]], self.charges[species[senders]]
-        x = r * (z1**self.exponent + z2**self.exponent) / (self.length * BOHR)
-        phi = sum(c * torch.exp(-decay * x) for c, decay in zip(self.screening, DECAY, strict=True))
-        reach = self.radii[species[receivers]] + self.radii[species[senders]]
-        half = 0.5 * COULOMB * z1 * z2 / r * phi * polynomial_cutoff(r / reach, self.p)
+        half = self.of_pairs(distances[:, 0], species[receivers], species[senders])
         energies: torch.Tensor = half.new_zeros(len(species)).index_add(0, receivers, half)
         return energies
+
+    def of_pairs(self, r: torch.Tensor, receiving: torch.Tensor, sending: torch.Tensor) -> torch.Tensor:
+        """V / 2 in eV of distances (n_pairs,) in A; species of the two atoms (n_pairs,)."""
+        z1, z2 = self.charges[receiving], self.charges[sending]
+        x = r * (z1**self.exponent + z2**self.exponent) / (self.length * BOHR)
+        phi = sum(c * torch.exp(-decay * x) for c, decay in zip(self.screening, DECAY, strict=True))
+        reach = self.radii[receiving] + self.radii[sending]
+        half: torch.Tensor = 0.5 * COULOMB * z1 * z2 / r * phi * polynomial_cutoff(r / reach, self.p)
+        return half

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
-from mlipbench.core.structure import FloatArray, Structure
-from mlipbench.model.derivatives import predict
-from mlipbench.model.graph import graph_of
-from mlipbench.potentials.embedded import EmbeddedPotential
+from mlipbench.core.errors import PotentialError
+from mlipbench.core.structure import Structure
+from mlipbench.potentials.embedded import Bound, EmbeddedPotential
 
 
 class EmbeddedCalculator(Calculator):
@@ -33,7 +32,8 @@ class EmbeddedCalculator(Calculator):
     def __init__(self, potential: EmbeddedPotential, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.potential = potential
-        if len(potential.committee) > 1:
+        self._bound: tuple[bytes, Bound] | None = None
+        if len(potential.package.committee) > 1:
             spreads = ["energy_spread", "energies_spread", "forces_spread"]
             self.implemented_properties = [*type(self).implemented_properties, *spreads]
 
@@ -43,28 +43,33 @@ class EmbeddedCalculator(Calculator):
         """Compute all that is implemented; stress where the cell is periodic in all directions."""
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         structure = Structure.from_ase(self.atoms)
-        architecture = self.potential.architecture
-        graph = graph_of([structure], architecture.elements, architecture.r_max)
-        moved = graph.to(self.potential.device, self.potential.dtype)
         periodic = bool(structure.pbc.all())
-        members = [predict(m, moved, True, periodic) for m in self.potential.committee.networks]
-
-        def of_members(name: str) -> FloatArray:
-            return np.stack([getattr(m, name).cpu().double().numpy() for m in members])
-
-        atomic = of_members("energies") + self.potential.atomic_energies(graph)
-        forces = of_members("forces")
+        bound = self._bound_to(structure)
+        members = bound.members(structure.positions[None], structure.cell[None], periodic)
+        atomic, forces = members.energies[:, 0], members.forces[:, 0]
         energies = atomic.mean(axis=0)
+        if not np.isfinite(energies).all():
+            raise PotentialError(
+                f"{self.potential.identity.name}: energies are not numbers; look for NaN, infinite or absurdly "
+                "far positions, and for atoms on top of each other"
+            )
         self.results = {
             "energy": float(energies.sum()),
             "free_energy": float(energies.sum()),
             "energies": energies,
             "forces": forces.mean(axis=0),
         }
-        if periodic:
-            stress = of_members("stress").mean(axis=0)[0]
+        if members.stress is not None:
+            stress = members.stress[:, 0].mean(axis=0)
             self.results["stress"] = stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]  # xx, yy, zz, yz, xz, xy
-        if len(members) > 1:
+        if len(atomic) > 1:
             self.results["energy_spread"] = float(atomic.sum(axis=1).std(ddof=1))
             self.results["energies_spread"] = atomic.std(axis=0, ddof=1)
             self.results["forces_spread"] = np.sqrt(forces.var(axis=0, ddof=1).sum(axis=1))
+
+    def _bound_to(self, structure: Structure) -> Bound:
+        """The potential bound to these atoms; their neighbour list serves as long as they are the same."""
+        of = structure.numbers.tobytes() + structure.pbc.tobytes()
+        if self._bound is None or self._bound[0] != of:
+            self._bound = (of, self.potential.bind(structure, 1))
+        return self._bound[1]

@@ -1,20 +1,21 @@
 """Our own network as a potential: `use: embedded` with `kwargs: {path: FILE}`.
 
-`evaluate` computes several structures at once; `bind` takes one replica after the other, because a
-matrix product may round differently for another number of rows, and a replica's answer must not
-depend, bit for bit, on the replicas beside it.
+`evaluate` computes several structures at once. `bind` does so where a replica's answer does not depend,
+bit for bit, on the replicas beside it: with the compiled engine. A matrix product of torch may round
+differently for another number of rows, so there one replica is computed after the other.
 """
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+import mlipbench.engine
 import mlipbench.model
 from mlipbench.core.errors import InputError, PotentialError
 from mlipbench.core.potential import (
@@ -25,10 +26,11 @@ from mlipbench.core.potential import (
     Identity,
     Potential,
 )
-from mlipbench.core.structure import FloatArray, Structure
-from mlipbench.model.derivatives import Prediction, predict
+from mlipbench.core.structure import FloatArray, IntArray, Structure
+from mlipbench.engine.engine import TOLERANCE
 from mlipbench.model.graph import Graph, graph_of, graph_of_pairs, species_of
 from mlipbench.model.package import Package, load, versions
+from mlipbench.potentials.backends import Answers, Backend, CompiledBackend, TorchBackend
 from mlipbench.potentials.identity import digest, file_digest
 from mlipbench.potentials.neighbours import NeighbourList, Pairs
 
@@ -38,31 +40,48 @@ ATOMS_AT_ONCE = 1000  # in one pass of `evaluate`; bounds the memory
 class EmbeddedPotential(Potential):
     """A package, of one network or a committee, whose mean is the answer.
 
-    E0s are added in float64 whatever the dtype. Raises InputError for a dtype or a device that there
-    is not.
+    E0s are added in float64 whatever the dtype. `engine` is `compiled`, the default on the CPU, or
+    `torch`; `tolerance`, in eV/A, is how far the forces of the former may be from those of the latter.
+    Raises InputError for an option that there is not, PotentialError where the tolerance is not met.
     """
 
-    def __init__(self, package: Package, dtype: str = "float64", device: str = "cpu") -> None:
+    def __init__(
+        self,
+        package: Package,
+        dtype: str = "float64",
+        device: str = "cpu",
+        engine: str | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> None:
         self.package = package
-        self.dtype = _dtype(dtype)
-        self.device = _device(device)
-        self.committee = copy.deepcopy(package.committee).to(self.device, self.dtype)
-        self.committee.requires_grad_(False)  # weights do not change here
         self.architecture = package.metadata.architecture
+        precision, place = _dtype(dtype), _device(device)
+        engine = _engine(engine, place, tolerance)
+        self.backend: Backend
+        if engine == "compiled":
+            self.backend = CompiledBackend(package.committee, dtype, tolerance)
+        else:
+            self.backend = TorchBackend(package.committee, precision, place)
         elements = self.architecture.elements
         energies = package.metadata.atomic_energies_eV
         self._atomic_energies = np.array([energies[z] for z in elements])  # (n_elements,) eV
         self._capabilities = Capabilities(
-            frozenset(PROPERTIES), frozenset(elements), dtype=dtype, device=str(self.device)
+            frozenset(PROPERTIES),
+            frozenset(elements),
+            dtype=dtype,
+            device=str(place),
+            batched=self.backend.independent,
         )
         details = {
             "package": package.key,
-            "code": _code_digest(),
             "dtype": dtype,
-            "device": str(self.device),
-            "engine": "torch",
+            "device": str(place),
+            "engine": engine,
             **versions("torch", "e3nn", "mlipbench"),
         }
+        if engine == "compiled":
+            details |= {"tolerance": repr(tolerance), **versions("numba", "llvmlite")}
+        details["code"] = _code_digest(engine)
         self._identity = Identity(package.metadata.name, digest(details), True, details)
 
     @property
@@ -72,7 +91,7 @@ class EmbeddedPotential(Potential):
 
     @property
     def identity(self) -> Identity:
-        """Weights, architecture, code, dtype, device, versions."""
+        """Weights, architecture, code, engine and its tolerance, dtype, device, versions."""
         return self._identity
 
     def evaluate(
@@ -88,11 +107,11 @@ class EmbeddedPotential(Potential):
         answers: list[Evaluation] = []
         for group in _groups(structures):
             graph = graph_of(group, self.architecture.elements, self.architecture.r_max)
-            prediction = self.predict(graph, "forces" in properties, "stress" in properties)
-            energies = self.atomic_energies(graph) + _float64(prediction.energies)
+            found = self.backend.answers(graph, "forces" in properties, "stress" in properties)
+            energies = self.atomic_energies(graph.species.numpy()) + found.energies.mean(axis=0)
+            forces = None if found.forces is None else found.forces.mean(axis=0)
+            stress = None if found.stress is None else found.stress.mean(axis=0)
             ends = np.cumsum([len(s) for s in group])
-            forces = None if prediction.forces is None else _float64(prediction.forces)
-            stress = None if prediction.stress is None else _float64(prediction.stress)
             for n, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
                 answers.append(
                     Evaluation(
@@ -105,16 +124,17 @@ class EmbeddedPotential(Potential):
         return answers
 
     def bind(self, structure: Structure, n_replicas: int) -> Bound:
-        """A function of positions and cells, see `Potential.bind`."""
-        return Bound(self, structure, n_replicas)
+        """A function of positions and cells, see `Potential.bind`.
 
-    def predict(self, graph: Graph, forces: bool, stress: bool) -> Prediction:
-        """The committee's mean, without E0, where the potential lives."""
-        return predict(self.committee, graph.to(self.device, self.dtype), forces, stress)
+        Raises PotentialError where the compiled engine fails its check on this structure.
+        """
+        bound = Bound(self, structure, n_replicas)
+        self.backend.check(structure)
+        return bound
 
-    def atomic_energies(self, graph: Graph) -> FloatArray:
+    def atomic_energies(self, species: IntArray) -> FloatArray:
         """E0 of each atom (n_atoms,) eV."""
-        energies: FloatArray = self._atomic_energies[graph.species.cpu().numpy()]
+        energies: FloatArray = self._atomic_energies[species]
         return energies
 
 
@@ -125,7 +145,6 @@ class Bound:
         self.potential = potential
         self.n_replicas, self.n_atoms = n_replicas, len(structure)
         self._species = species_of(structure.numbers, potential.architecture.elements)
-        self._structure = np.zeros(self.n_atoms, dtype=np.int64)
         self._neighbours = NeighbourList(
             n_replicas, self.n_atoms, structure.pbc, potential.architecture.r_max
         )
@@ -135,6 +154,15 @@ class Bound:
 
         A replica with positions that are not numbers is answered with NaN.
         """
+        found = self.members(positions, cells, stress)
+        return BatchEvaluation(
+            energies=found.energies.mean(axis=0).sum(axis=1),
+            forces=found.forces.mean(axis=0),
+            stresses=None if found.stress is None else found.stress.mean(axis=0),
+        )
+
+    def members(self, positions: FloatArray, cells: FloatArray, stress: bool) -> MemberAnswers:
+        """The same of each member of the committee, energies atom by atom."""
         shape = (self.n_replicas, self.n_atoms, 3)
         if positions.shape != shape or cells.shape != (self.n_replicas, 3, 3):
             raise PotentialError(
@@ -142,35 +170,62 @@ class Bound:
                 f"shape {(self.n_replicas, 3, 3)}, got {positions.shape} and {cells.shape}"
             )
         pairs = self._neighbours.pairs(positions, cells)
-        ends = np.searchsorted(pairs.i, self.n_atoms * np.arange(self.n_replicas + 1))
-        energies = np.full(self.n_replicas, np.nan)
-        forces = np.full(shape, np.nan)
-        stresses = np.full((self.n_replicas, 3, 3), np.nan) if stress else None
-        for replica in np.flatnonzero(~self._neighbours.unusable):
-            near = slice(ends[replica], ends[replica + 1])
-            graph = self._graph(pairs, near, int(replica), float(abs(np.linalg.det(cells[replica]))))
-            answer = self.potential.predict(graph, True, stress)
-            energies[replica] = (self.potential.atomic_energies(graph) + _float64(answer.energies)).sum()
-            if answer.forces is not None:
-                forces[replica] = _float64(answer.forces)
-            if stresses is not None and answer.stress is not None:
-                stresses[replica] = _float64(answer.stress)[0]
-        return BatchEvaluation(energies, forces, stresses)
+        volumes = np.abs(np.linalg.det(cells))
+        usable = np.flatnonzero(~self._neighbours.unusable)
+        n_members = len(self.potential.package.committee)
+        answer = MemberAnswers(
+            energies=np.full((n_members, *shape[:2]), np.nan),
+            forces=np.full((n_members, *shape), np.nan),
+            stress=np.full((n_members, self.n_replicas, 3, 3), np.nan) if stress else None,
+        )
+        together = len(usable) == self.n_replicas and self.potential.backend.independent
+        for replicas in [usable] if together else usable[:, None]:
+            graph = self._graph(pairs, int(replicas[0]), len(replicas), volumes[replicas])
+            answer.fill(replicas, self.potential.backend.answers(graph, True, stress))
+        answer.energies[:] += self.potential.atomic_energies(self._species)
+        return answer
 
-    def _graph(self, pairs: Pairs, near: slice, replica: int, volume: float) -> Graph:
+    def _graph(self, pairs: Pairs, first: int, count: int, volumes: FloatArray) -> Graph:
+        """That of `count` replicas one after the other."""
+        begin, end = np.searchsorted(pairs.i, self.n_atoms * np.array([first, first + count]))
         return graph_of_pairs(
-            self._species,
-            pairs.i[near] - replica * self.n_atoms,
-            pairs.j[near] - replica * self.n_atoms,
-            np.ascontiguousarray(-pairs.vectors[:, near].T),
-            self._structure,
-            np.array([volume]),
+            np.tile(self._species, count),
+            pairs.i[begin:end] - first * self.n_atoms,
+            pairs.j[begin:end] - first * self.n_atoms,
+            np.ascontiguousarray(-pairs.vectors[:, begin:end].T),
+            np.repeat(np.arange(count), self.n_atoms),
+            volumes,
         )
 
 
-def embedded(path: Path, dtype: str = "float64", device: str = "cpu") -> EmbeddedPotential:
-    """A network of mlipbench, trained or converted: kwargs path, dtype, device."""
-    return EmbeddedPotential(load(path), dtype, device)
+@dataclass(frozen=True, eq=False)
+class MemberAnswers:
+    """Of each member, for the replicas of one system; NaN where positions are not numbers."""
+
+    energies: FloatArray  # (n_members, n_replicas, n_atoms) eV, with E0
+    forces: FloatArray  # (n_members, n_replicas, n_atoms, 3) eV/A
+    stress: FloatArray | None  # (n_members, n_replicas, 3, 3) eV/A^3
+
+    def fill(self, replicas: IntArray, found: Answers) -> None:
+        """Take the answers for some replicas, listed one after the other."""
+        n_members, count = len(self.energies), len(replicas)
+        self.energies[:, replicas] = found.energies.reshape(n_members, count, -1)
+        if found.forces is not None:
+            self.forces[:, replicas] = found.forces.reshape(n_members, count, -1, 3)
+        if self.stress is not None and found.stress is not None:
+            self.stress[:, replicas] = found.stress
+
+
+def embedded(
+    path: Path,
+    dtype: str = "float64",
+    device: str = "cpu",
+    engine: str | None = None,
+    tolerance: float = TOLERANCE,
+) -> EmbeddedPotential:
+    """A network of mlipbench, trained or converted: kwargs path, dtype, device, engine (compiled or
+    torch), tolerance (of the compiled engine's forces, in eV/A)."""
+    return EmbeddedPotential(load(path), dtype, device, engine, tolerance)
 
 
 def _groups(structures: Sequence[Structure]) -> Iterator[list[Structure]]:
@@ -183,11 +238,6 @@ def _groups(structures: Sequence[Structure]) -> Iterator[list[Structure]]:
         group.append(structure)
     if group:
         yield group
-
-
-def _float64(tensor: torch.Tensor) -> FloatArray:
-    array: FloatArray = tensor.detach().cpu().double().numpy()
-    return array
 
 
 def _dtype(name: str) -> torch.dtype:
@@ -209,8 +259,21 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _code_digest() -> str:
-    """sha256 of the source of the network."""
-    folder = Path(mlipbench.model.__path__[0])
-    contents = {path.name: file_digest(path) for path in sorted(folder.glob("*.py"))}
+def _engine(name: str | None, device: torch.device, tolerance: float) -> str:
+    if name is None:
+        name = "compiled" if device.type == "cpu" else "torch"
+    if name not in ("compiled", "torch"):
+        raise InputError(f"embedded: engine is compiled or torch, got '{name}'")
+    if name == "compiled" and device.type != "cpu":
+        raise InputError(f"embedded: the compiled engine runs on the cpu, got device '{device}'; use torch")
+    if not 1e-10 <= tolerance <= 1e-2:
+        raise InputError(f"embedded: tolerance lies between 1e-10 and 0.01 eV/A, got {tolerance}")
+    return name
+
+
+def _code_digest(engine: str) -> str:
+    """sha256 of the source of what computes."""
+    packages = [mlipbench.model, mlipbench.engine] if engine == "compiled" else [mlipbench.model]
+    files = [path for package in packages for path in Path(package.__path__[0]).glob("*.py")]
+    contents = {f"{path.parent.name}/{path.name}": file_digest(path) for path in files}
     return hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest()

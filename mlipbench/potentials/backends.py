@@ -1,0 +1,163 @@
+"""What computes an embedded network: torch, or the compiled engine, which is checked against torch."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from mlipbench.core.errors import PotentialError
+from mlipbench.core.structure import FloatArray, Structure
+from mlipbench.engine.engine import Engine
+from mlipbench.model.derivatives import predict, require_volumes
+from mlipbench.model.graph import Graph, graph_of
+from mlipbench.model.network import Committee
+
+LARGE_FORCE = 10.0
+"""eV/A; up to it the tolerance is absolute, beyond relative."""
+SINGLE_PRECISION = 1e-4
+"""eV/A; what float32 costs for forces of LARGE_FORCE."""
+_CHECKED_ATOMS = 64  # of a larger structure a cluster of so many atoms is compared
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Of each member of a committee, float64, without E0."""
+
+    energies: FloatArray  # (n_members, n_atoms) eV
+    forces: FloatArray | None  # (n_members, n_atoms, 3) eV/A
+    stress: FloatArray | None  # (n_members, n_structures, 3, 3) eV/A^3
+
+
+class Backend(Protocol):
+    """Computes the members of a committee."""
+
+    independent: bool
+    """Whether a structure's answer has the same bits whatever structures are computed with it."""
+
+    def answers(self, graph: Graph, forces: bool, stress: bool) -> Answers:
+        """For a graph in float64 on the CPU. Raises PotentialError where a stress needs a volume."""
+
+    def check(self, structure: Structure) -> None:
+        """Raise PotentialError where answers for these atoms cannot be trusted."""
+
+
+class TorchBackend:
+    """The network itself, on any device."""
+
+    independent = False
+
+    def __init__(self, committee: Committee, dtype: torch.dtype, device: torch.device) -> None:
+        self._dtype, self._device = dtype, device
+        self.networks = copy.deepcopy(committee).to(device, dtype).requires_grad_(False).networks
+
+    def answers(self, graph: Graph, forces: bool, stress: bool) -> Answers:
+        """See `Backend`."""
+        moved = graph.to(self._device, self._dtype)
+        found = [predict(network, moved, forces, stress) for network in self.networks]
+
+        def stacked(name: str) -> FloatArray:
+            return np.stack([getattr(p, name).detach().cpu().double().numpy() for p in found])
+
+        return Answers(
+            stacked("energies"), stacked("forces") if forces else None, stacked("stress") if stress else None
+        )
+
+    def check(self, structure: Structure) -> None:
+        """The network is its own reference."""
+
+
+class CompiledBackend:
+    """The engine. Before it answers for elements that are new to it, it is compared with torch."""
+
+    independent = True
+
+    def __init__(self, committee: Committee, dtype: str, tolerance: float) -> None:
+        self._architecture = committee.architecture
+        self._reference = TorchBackend(committee, torch.float64, torch.device("cpu"))
+        self._engine = Engine(self._reference.networks, dtype, tolerance)
+        self._allowed = max(tolerance, SINGLE_PRECISION if dtype == "float32" else 0.0)
+        self._checked: set[int] = set()
+        elements = self._architecture.elements
+        self.check(_trial({elements[0], elements[len(elements) // 2], elements[-1]}))
+
+    def answers(self, graph: Graph, forces: bool, stress: bool) -> Answers:
+        """See `Backend`."""
+        if stress:
+            require_volumes(graph)
+        new = set(graph.species.tolist()) - self._checked
+        if new:
+            self.check(_trial({self._architecture.elements[n] for n in new}))
+        return self._answers(graph, forces, stress)
+
+    def check(self, structure: Structure) -> None:
+        """Compare with torch on these atoms, of many on a cluster of them.
+
+        Raises PotentialError where forces, or energies per A, differ by more than the tolerance.
+        """
+        graph = graph_of([_few(structure)], self._architecture.elements, self._architecture.r_max)
+        found = self._answers(graph, True, False)
+        expected = self._reference.answers(graph, True, False)
+        if found.forces is None or expected.forces is None:
+            raise PotentialError("forces were asked for, and not computed")
+        largest = float(np.abs(expected.forces).max(initial=0.0))
+        allowed = self._allowed * max(1.0, largest / LARGE_FORCE)
+        forces = float(np.abs(found.forces - expected.forces).max(initial=0.0))
+        energies = float(np.abs(found.energies - expected.energies).max(initial=0.0))
+        if not max(forces, energies) <= allowed:  # NaN is not
+            raise PotentialError(
+                f"the compiled engine and the network in torch differ by {forces:.1g} eV/A in forces and "
+                f"{energies:.1g} eV in energies of atoms, for {len(graph.species)} atoms with forces up to "
+                f"{largest:.3g} eV/A; allowed is {allowed:.1g}. Give the potential a smaller `tolerance`, "
+                "which makes finer tables, or use `engine: torch`"
+            )
+        self._checked |= set(graph.species.tolist())
+
+    def _answers(self, graph: Graph, forces: bool, stress: bool) -> Answers:
+        receivers = graph.receivers.numpy()
+        found = self._engine.evaluate(
+            species=graph.species.numpy(),
+            first=np.searchsorted(receivers, np.arange(graph.n_atoms + 1)),
+            neighbours=graph.senders.numpy(),
+            vectors=np.ascontiguousarray(-graph.vectors.numpy()),
+            structure=graph.structure.numpy(),
+            n_structures=graph.n_structures,
+            gradients=forces or stress,
+        )
+        volumes = graph.volumes.numpy()[:, None, None]
+        return Answers(
+            found.energies,
+            found.forces if forces else None,
+            found.virials / volumes if stress and found.virials is not None else None,
+        )
+
+
+def _few(structure: Structure) -> Structure:
+    """The structure, or the atoms nearest to its middle as a free cluster."""
+    if len(structure) <= _CHECKED_ATOMS:
+        return structure
+    away = np.linalg.norm(structure.positions - structure.positions.mean(axis=0), axis=1)
+    kept = np.sort(np.argsort(away, kind="stable")[:_CHECKED_ATOMS])
+    return Structure(
+        numbers=structure.numbers[kept],
+        positions=structure.positions[kept],
+        cell=np.zeros((3, 3)),
+        pbc=np.zeros(3, dtype=np.bool_),
+        masses=structure.masses[kept],
+    )
+
+
+def _trial(numbers: set[int]) -> Structure:
+    """Twelve atoms of these elements on a distorted periodic grid, 1.4 A and more apart."""
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in (2, 2, 3)), indexing="ij"), axis=-1).reshape(-1, 3)
+    return Structure(
+        numbers=np.resize(sorted(numbers), len(grid)),
+        positions=2.0 * grid + rng.uniform(-0.3, 0.3, grid.shape),
+        cell=np.diag([4.0, 4.0, 6.0]),
+        pbc=np.ones(3, dtype=np.bool_),
+        masses=np.ones(len(grid)),
+    )
