@@ -37,7 +37,7 @@ class MLP(nn.Module):
         matrices = self._matrices()[:-1]
         if not matrices:
             return x
-        found: torch.Tensor = _Hidden.apply(x, *matrices)
+        found: torch.Tensor = _Hidden.apply(x, *matrices)  # type: ignore[no-untyped-call]
         return found
 
     def last(self) -> torch.Tensor:
@@ -69,7 +69,9 @@ class _Hidden(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found: tuple[torch.Tensor, ...] = _HiddenGradient.apply(gradients[0], *ctx.saved_tensors)
+        found: tuple[torch.Tensor, ...] = _HiddenGradient.apply(  # type: ignore[no-untyped-call]
+            gradients[0], *ctx.saved_tensors
+        )
         return found
 
 
@@ -90,7 +92,8 @@ class _HiddenGradient(torch.autograd.Function):
             layers = _Layers(h, weights)
             for k in reversed(range(len(weights))):
                 d = c * layers.slopes[k]
-                dw[k].addmm_(layers.inputs[k].T, d)
+                if weights[k].requires_grad:
+                    dw[k].addmm_(layers.inputs[k].T, d)
                 c = d @ weights[k].T
             target.copy_(c)
         return dx, *dw
@@ -158,4 +161,6 @@ class _Layers:
 
 
 def _split(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return x.split(ROWS_AT_ONCE["cpu" if x.device.type == "cpu" else "cuda"])
+    rows = ROWS_AT_ONCE["cpu" if x.device.type == "cpu" else "cuda"]
+    parts: tuple[torch.Tensor, ...] = torch.split(x, rows)
+    return parts
