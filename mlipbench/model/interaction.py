@@ -54,6 +54,8 @@ def paths(orders_in: tuple[int, ...], max_ell: int) -> list[tuple[int, int, int]
 class Interaction(nn.Module):
     """One of the four kinds of interaction, see `architecture.Block`."""
 
+    coupling: torch.Tensor  # ((max_ell + 1)^2, columns), see `Pattern`
+
     def __init__(self, architecture: Architecture, layer: int, generator: torch.Generator) -> None:
         super().__init__()
         channels, max_ell = architecture.channels, architecture.max_ell
@@ -100,7 +102,7 @@ class Interaction(nn.Module):
     def _gather(self, x: torch.Tensor, edges: Edges, graph: Graph) -> torch.Tensor:
         """A (n_atoms, rows, channels)."""
         pattern = Pattern(self.paths, self.coupling, graph.by_receiver, graph.senders, graph.distance_of)
-        radial = (self._hidden(edges) @ self.radial.last()).unflatten(1, (len(self.paths), -1))
+        radial = (self._hidden(edges) @ self.radial.last()).reshape(-1, len(self.paths), x.shape[2])
         return sum_neighbours(self.up(x), radial, edges.harmonics, pattern)
 
     def _gather_first(self, x: torch.Tensor, edges: Edges, graph: Graph) -> torch.Tensor:
@@ -110,11 +112,12 @@ class Interaction(nn.Module):
         unit = torch.eye(width, dtype=x.dtype, device=x.device)
         pattern = Pattern([whole], unit, graph.by_kind, graph.senders, graph.distance_of)
         sums = sum_neighbours(None, hidden, edges.harmonics, pattern)
-        radial = self.radial.last().unflatten(1, (len(self.paths), -1))
+        radial = self.radial.last().reshape(-1, len(self.paths), x.shape[2])
         by_order = [sums[:, path.rows] @ radial[:, path.number] for path in self.paths]
         sent = self.up(torch.stack([x[atoms[0]] for _, atoms in graph.by_element]))
         kinds = torch.cat(by_order, dim=1) * sent[graph.kind_elements]
-        return kinds.new_zeros(len(x), *kinds.shape[1:]).index_add(0, graph.kind_receivers, kinds)
+        gathered: torch.Tensor = kinds.new_zeros(len(x), *kinds.shape[1:])
+        return gathered.index_add(0, graph.kind_receivers, kinds)
 
     def _hidden(self, edges: Edges) -> torch.Tensor:
         """What the last map of the radial MLP makes the radial weights of, (n_distances, K)."""
@@ -126,7 +129,8 @@ class Interaction(nn.Module):
         mixed, begin = [], 0
         for l3, weight in zip(self.messages, self.down, strict=True):
             end = begin + len(weight) * (2 * l3 + 1)
-            x = gathered[:, begin:end].unflatten(1, (len(weight), -1)).transpose(1, 2).flatten(2)
+            x = gathered[:, begin:end].reshape(len(gathered), len(weight), -1, gathered.shape[2])
+            x = x.transpose(1, 2).flatten(2)
             scale = x.shape[2] ** -0.5  # x (n_atoms, 2 l3 + 1, paths * channels)
             mixed.append(x @ (scale * weight.flatten(0, 1)))
             begin = end

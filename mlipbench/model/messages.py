@@ -57,10 +57,10 @@ def sum_neighbours(
 ) -> torch.Tensor:
     """A (n_receivers, rows, channels), twice differentiable.
 
-    Features x (any, components, channels), radial weights R (any, paths, channels), harmonics Y (n_pairs, lm).
-    Without x, 1 stands in its place, and a path has one component.
+    Features x (any, components, channels), radial weights R (any, paths, channels), harmonics Y
+    (n_pairs, lm). Without x, 1 stands in its place, and a path has one component.
     """
-    found: torch.Tensor = _Sum.apply(x, radial, harmonics, pattern)
+    found: torch.Tensor = _Sum.apply(x, radial, harmonics, pattern)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -82,7 +82,8 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        return *_Gradient.apply(gradients[0], *ctx.saved_tensors, ctx.pattern), None
+        g = gradients[0]
+        return *_Gradient.apply(g, *ctx.saved_tensors, ctx.pattern), None  # type: ignore[no-untyped-call]
 
 
 class _Gradient(torch.autograd.Function):
@@ -154,12 +155,12 @@ class _Part:
         """Of the senders, (a, n, 2 l1 + 1, channels)."""
         if x is None:
             return [None] * len(self.paths)
-        sent = x.index_select(0, self.senders).unflatten(0, self.shape)
+        sent = x.index_select(0, self.senders).reshape(*self.shape, *x.shape[1:])
         return [sent[:, :, path.components] for path in self.paths]
 
     def weights(self, radial: torch.Tensor) -> Tensors:
         """Of the pairs, (a, n, 1, channels)."""
-        found = radial.index_select(0, self.radial).unflatten(0, self.shape)
+        found = radial.index_select(0, self.radial).reshape(*self.shape, *radial.shape[1:])
         return [found[:, :, path.number, None] for path in self.paths]
 
     def matrices(self, harmonics: torch.Tensor) -> Tensors:
@@ -174,11 +175,12 @@ class _Part:
 
     def by_pair(self, matrix: torch.Tensor) -> torch.Tensor:
         """M of a path -> its columns of the coupling, (a n, columns)."""
-        return matrix.unflatten(2, (self.shape[1], -1)).transpose(1, 2).flatten(2).flatten(0, 1)
+        split = matrix.reshape(*matrix.shape[:2], self.shape[1], -1)
+        return split.transpose(1, 2).flatten(2).flatten(0, 1)
 
     def by_component(self, z: torch.Tensor) -> torch.Tensor:
         """(a, n (2 l1 + 1), channels) -> (a, n, 2 l1 + 1, channels)."""
-        return z.unflatten(1, (self.shape[1], -1))
+        return z.reshape(*self.shape, -1, z.shape[2])
 
     def received(self, g: torch.Tensor) -> Tensors:
         """Rows of the receivers, (a, 2 l3 + 1, channels)."""

@@ -37,7 +37,7 @@ class MLP(nn.Module):
         matrices = self._matrices()[:-1]
         if not matrices:
             return x
-        found: torch.Tensor = _Hidden.apply(x, *matrices)
+        found: torch.Tensor = _Hidden.apply(x, *matrices)  # type: ignore[no-untyped-call]
         return found
 
     def last(self) -> torch.Tensor:
@@ -53,23 +53,27 @@ class MLP(nn.Module):
 class _Hidden(torch.autograd.Function):
     """h_k = silu(z_k), z_k = h_{k-1} W_k, from h_0 = x to the last.
 
-    The derivatives are written by hand, first and second, and run over a few rows at a time: what lies
-    between the layers is computed again rather than kept.
+    The derivatives are written by hand, first and second, and run over a few rows at a time. The z are kept,
+    all else between the layers is computed again.
     """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(x, *weights)
-        out = []
-        for h in _split(x):
-            for weight in weights:
-                h = nn.functional.silu(h @ weight)
-            out.append(h)
-        return torch.cat(out)
+        zs = [x.new_empty(len(x), weight.shape[1]) for weight in weights]
+        out = torch.empty_like(zs[-1])
+        for h, target, *z_parts in zip(*map(_split, (x, out, *zs)), strict=True):
+            for weight, z in zip(weights, z_parts, strict=True):
+                h = nn.functional.silu(torch.mm(h, weight, out=z))
+            target.copy_(h)
+        ctx.save_for_backward(x, *weights, *zs)
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found: tuple[torch.Tensor, ...] = _HiddenGradient.apply(gradients[0], *ctx.saved_tensors)
+        n_layers = len(ctx.saved_tensors) // 2
+        found: tuple[torch.Tensor, ...] = _HiddenGradient.apply(  # type: ignore[no-untyped-call]
+            n_layers, gradients[0], *ctx.saved_tensors
+        )
         return found
 
 
@@ -81,16 +85,18 @@ class _HiddenGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, g: torch.Tensor, x: torch.Tensor, *weights: torch.Tensor
+        ctx: Any, n_layers: int, g: torch.Tensor, x: torch.Tensor, *weights_and_z: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        ctx.save_for_backward(g, x, *weights)
+        ctx.save_for_backward(g, x, *weights_and_z)
         ctx.set_materialize_grads(False)
+        weights, zs = weights_and_z[:n_layers], weights_and_z[n_layers:]
         dx, dw = torch.empty_like(x), [torch.zeros_like(weight) for weight in weights]
-        for c, h, target in zip(_split(g), _split(x), _split(dx), strict=True):
-            layers = _Layers(h, weights)
+        for c, h, target, *z_parts in zip(*map(_split, (g, x, dx, *zs)), strict=True):
+            layers = _Layers(h, z_parts)
             for k in reversed(range(len(weights))):
                 d = c * layers.slopes[k]
-                dw[k].addmm_(layers.inputs[k].T, d)
+                if weights[k].requires_grad:
+                    dw[k].addmm_(layers.inputs[k].T, d)
                 c = d @ weights[k].T
             target.copy_(c)
         return dx, *dw
@@ -99,13 +105,15 @@ class _HiddenGradient(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, v: torch.Tensor | None, *v_weights: torch.Tensor | None
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> tuple[torch.Tensor | None, ...]:
         """Of sum(v dT/dx) + sum_k sum(v_k dT/dW_k): first of all c and d, then of all h and z."""
-        g, x, *weights = ctx.saved_tensors
+        g, x, *weights_and_z = ctx.saved_tensors
+        n_layers = len(v_weights)
+        weights, zs = weights_and_z[:n_layers], weights_and_z[n_layers:]
         v = torch.zeros_like(x) if v is None else v
         dg, dx, dw = torch.empty_like(g), torch.empty_like(x), [torch.zeros_like(w) for w in weights]
-        for c, h, u, g_target, x_target in zip(*map(_split, (g, x, v, dg, dx)), strict=True):
-            layers = _Layers(h, weights)
+        for c, h, u, g_target, x_target, *z_parts in zip(*map(_split, (g, x, v, dg, dx, *zs)), strict=True):
+            layers = _Layers(h, z_parts)
             cs, ds = layers.reverse(c, weights)
             dz = []
             for k, weight in enumerate(weights):
@@ -124,17 +132,16 @@ class _HiddenGradient(torch.autograd.Function):
                 if (vk := v_weights[k]) is not None:
                     dh = dh.addmm_(ds[k], vk.T)
             x_target.copy_(dh)
-        return dg, dx, *dw
+        return None, dg, dx, *dw, *[None] * n_layers  # the z are functions of x and the weights
 
 
 class _Layers:
     """Of some rows: h_{k-1}, z_k, silu'(z_k) and silu''(z_k)."""
 
-    def __init__(self, h: torch.Tensor, weights: Sequence[torch.Tensor]) -> None:
+    def __init__(self, h: torch.Tensor, zs: Sequence[torch.Tensor]) -> None:
         self.inputs, self.slopes, self._between = [], [], []
-        for weight in weights:
+        for z in zs:
             self.inputs.append(h)
-            z = h @ weight
             s = torch.sigmoid(z)
             h = z * s
             self.slopes.append(torch.addcmul(s, h, 1.0 - s))  # silu' = s + z s (1 - s)
@@ -158,4 +165,6 @@ class _Layers:
 
 
 def _split(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return x.split(ROWS_AT_ONCE["cpu" if x.device.type == "cpu" else "cuda"])
+    rows = ROWS_AT_ONCE["cpu" if x.device.type == "cpu" else "cuda"]
+    parts: tuple[torch.Tensor, ...] = torch.split(x, rows)
+    return parts

@@ -2,7 +2,7 @@
 
 A step is what a trainer repeats: energy, forces and stress of a batch, the loss, its gradient (a second
 derivative), clipping, AdamW. Building the batch is not in it. `python training_step.py CODE CASE DTYPE`
-answers a line on its standard input with the seconds of one step; see `Worker` for the other end.
+answers a line on its standard input with the time of one step; see `Worker` for the other end.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def our_step(case: Case, dtype: torch.dtype) -> Step:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     return step
 
@@ -168,7 +168,7 @@ def mace_step(case: Case, dtype: torch.dtype) -> Step:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=10.0)
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     return step
 
