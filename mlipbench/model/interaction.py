@@ -65,6 +65,7 @@ class Interaction(nn.Module):
         self.first = layer == 0
         self.messages = tuple(range(max_ell + 1))
         all_paths = paths(orders, max_ell)
+        self.orders = sorted({first for first, _, _ in all_paths})  # of the features that couple to anything
         n_leading = [sum(path[2] == l3 for path in all_paths) for l3 in self.messages]
         self.paths, coupling = _coupling(all_paths, orders, max_ell)
         self.register_buffer("coupling", coupling, persistent=False)
