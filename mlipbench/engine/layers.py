@@ -267,7 +267,7 @@ def _radial_splines(network: Network, number: int, n_paths: int, settings: Setti
     name = f"radial weights of layer {number + 1}"
 
     def make(receiving: int, sending: int) -> Table:
-        weights = _on_basis(network, receiving, sending, interaction.radial)
+        weights = _on_basis(network, receiving, sending, _radial(interaction.radial))
         embedding = network.embedding[sending] * len(network.embedding) ** -0.5
         (up,) = _by_order(interaction.up, (0,))[0] if number == 0 else (None,)
         downs = [_mixed_down(network, 0, order)[0] for order in interaction.messages] if number == 0 else []
@@ -287,6 +287,18 @@ def _radial_splines(network: Network, number: int, n_paths: int, settings: Setti
     return _tables(
         settings, make, by_receiver, by_sender, symmetric, n_paths, channels + more, settings.dtype
     )
+
+
+def _radial(mlp: MLP) -> RadialFunction:
+    """The radial perceptron in plain torch: curvatures take four passes of autograd, its own form allows two."""
+
+    def function(basis: torch.Tensor) -> torch.Tensor:
+        x = basis
+        for number, weight in enumerate(mlp.weights):
+            x = (mlp.gain * torch.nn.functional.silu(x) if number else x) @ (weight * len(weight) ** -0.5)
+        return x
+
+    return function
 
 
 def _density(network: Network, interaction: Interaction, settings: Settings) -> Splines:
