@@ -110,10 +110,11 @@ def _state(network: Network, layer: int) -> State:
     interaction = network.interactions[layer]
     passed = architecture.orders_after(layer) if interaction.residual is not None else ()
     kept = (0, *(order for order in architecture.hidden_orders if order and order in passed))
-    rows = components((*kept, *interaction.orders))
+    sent = tuple(sorted({path[0] for path in paths(architecture.hidden_orders, architecture.max_ell)}))
+    rows = components((*kept, *sent))
     return State(
         {order: part.start for order, part in zip(kept, rows, strict=False)},
-        {order: part.start for order, part in zip(interaction.orders, rows[len(kept) :], strict=True)},
+        {order: part.start for order, part in zip(sent, rows[len(kept) :], strict=True)},
         rows[-1].stop,
     )
 
@@ -267,7 +268,7 @@ def _radial_splines(network: Network, number: int, n_paths: int, settings: Setti
     name = f"radial weights of layer {number + 1}"
 
     def make(receiving: int, sending: int) -> Table:
-        weights = _on_basis(network, receiving, sending, _radial(interaction.radial))
+        weights = _on_basis(network, receiving, sending, lambda basis: _perceptron(interaction.radial, basis))
         embedding = network.embedding[sending] * len(network.embedding) ** -0.5
         (up,) = _by_order(interaction.up, (0,))[0] if number == 0 else (None,)
         downs = [_mixed_down(network, 0, order)[0] for order in interaction.messages] if number == 0 else []
@@ -289,24 +290,12 @@ def _radial_splines(network: Network, number: int, n_paths: int, settings: Setti
     )
 
 
-def _radial(mlp: MLP) -> RadialFunction:
-    """The radial perceptron in plain torch: curvatures take four passes of autograd, its own form allows two."""
-
-    def function(basis: torch.Tensor) -> torch.Tensor:
-        x = basis
-        for number, weight in enumerate(mlp.weights):
-            x = (mlp.gain * torch.nn.functional.silu(x) if number else x) @ (weight * len(weight) ** -0.5)
-        return x
-
-    return function
-
-
 def _density(network: Network, interaction: Interaction, settings: Settings) -> Splines:
     transformed = network.basis.transform is not None
 
     def make(receiving: int, sending: int) -> Table:
         def near(basis: torch.Tensor) -> torch.Tensor:
-            return torch.tanh(interaction.density(basis) ** 2)
+            return torch.tanh(_perceptron(interaction.density, basis) ** 2)
 
         function = _on_basis(network, receiving, sending, near)
         return tabulate(function, network.architecture.r_max, settings.pair_error, False, "density")
@@ -350,3 +339,12 @@ def _on_basis(
         return function(basis * cutoff) if inside else function(basis) * cutoff
 
     return of_distance
+
+
+def _perceptron(mlp: MLP, x: torch.Tensor) -> torch.Tensor:
+    """The MLP of plain operations, which have derivatives of all orders; its own has those of training."""
+    for number, weight in enumerate(mlp.weights):
+        if number:
+            x = mlp.gain * x * torch.sigmoid(x)
+        x = x @ (weight * len(weight) ** -0.5)
+    return x

@@ -13,7 +13,7 @@ from test_model_mace_reference import structure as reference_structure
 
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import Structure
-from mlipbench.engine import jit, splines
+from mlipbench.engine import jit, layers, splines
 from mlipbench.engine.engine import Engine
 from mlipbench.model.graph import graph_of
 
@@ -163,7 +163,7 @@ def test_the_error_that_a_table_states_is_its_error():
 
     def function(r):
         basis, cutoff = net.basis(r, torch.tensor([0]), torch.tensor([0]))
-        return net.interactions[0].radial(basis * cutoff)
+        return layers._perceptron(net.interactions[0].radial, basis * cutoff)
 
     table = splines.tabulate(function, 4.0, 1e-4, True, "test")
     r = torch.from_numpy(np.random.default_rng(0).uniform(splines.WATCHED, 4.0, 400))[:, None]
