@@ -5,7 +5,7 @@
 
 T = sum(g A) is linear in each of g, x, R and Y. Its derivative with respect to one of them is a sum of the
 same kind over the others, and so are the second derivatives, which training on forces needs. For one atom
-and one path, with Z[(e, m1), c] = R x, all are products of matrices:
+and one path, with Z[(m1, e), c] = R x, all are products of matrices:
 
     A = M Z,    dT/dM = g Z^T,    dT/dZ = M^T g,    and from the last dT/dR and dT/dx.
 
@@ -76,7 +76,7 @@ class _Sum(torch.autograd.Function):
         a = radial.new_zeros(pattern.receivers.n_rows, pattern.paths[-1].rows.stop, radial.shape[2])
         for part in _parts(pattern, radial):
             xs, rs, ms = part.features(x), part.weights(radial), part.matrices(harmonics)
-            sums = [m @ _flat(_times(r, x)) for x, r, m in zip(xs, rs, ms, strict=True)]
+            sums = [(m @ _times(r, x)).sum(0) for x, r, m in zip(xs, rs, ms, strict=True)]
             a.index_copy_(0, part.rows, torch.cat(sums, dim=1))
         return a
 
@@ -100,16 +100,20 @@ class _Gradient(torch.autograd.Function):
     ) -> tuple[torch.Tensor | None, ...]:
         ctx.save_for_backward(g, x, radial, harmonics)
         ctx.pattern = pattern
-        dx = None if x is None else torch.zeros_like(x)
-        totals = dx, torch.zeros_like(radial), torch.zeros_like(harmonics)
+        dx = None if x is None else torch.zeros_like(x, memory_format=torch.contiguous_format)
+        totals = (
+            dx,
+            torch.zeros_like(radial, memory_format=torch.contiguous_format),
+            torch.zeros_like(harmonics),
+        )
         for part in _parts(pattern, radial):
             xs, rs, ms = part.features(x), part.weights(radial), part.matrices(harmonics)
             gs, out = part.received(g), _Share(part, x, radial)
             for n in range(len(pattern.paths)):
-                dz = part.by_component(ms[n].mT @ gs[n])
+                dz = ms[n].mT @ gs[n]
                 out.add_x(n, (dz, rs[n]))
                 _dot(out.radial[n], (dz, xs[n]))
-                out.matrices[n].copy_(part.by_pair(gs[n] @ _flat(_times(rs[n], xs[n])).mT))
+                out.matrices[n].copy_(part.by_pair(gs[n] @ _times(rs[n], xs[n]).mT))
             out.add_to(*totals)
         return totals
 
@@ -119,29 +123,36 @@ class _Gradient(torch.autograd.Function):
         """Derivatives of sum(v_x dT/dx + v_R dT/dR + v_Y dT/dY) with respect to g, x, R and Y."""
         g, x, radial, harmonics = ctx.saved_tensors
         dg = torch.zeros_like(g)
-        dx = None if x is None else torch.zeros_like(x)
-        totals = dx, torch.zeros_like(radial), torch.zeros_like(harmonics)
+        dx = None if x is None else torch.zeros_like(x, memory_format=torch.contiguous_format)
+        totals = (
+            dx,
+            torch.zeros_like(radial, memory_format=torch.contiguous_format),
+            torch.zeros_like(harmonics),
+        )
         for part in _parts(ctx.pattern, radial):
             xs, rs, ms = part.features(x), part.weights(radial), part.matrices(harmonics)
             vxs, vrs, vms = part.features(v[0]), part.weights(v[1]), part.matrices(v[2])
             gs, out, dgs = part.received(g), _Share(part, x, radial), []
             for n in range(len(ctx.pattern.paths)):
-                dz, vdz = (part.by_component(matrices[n].mT @ gs[n]) for matrices in (ms, vms))
+                dz, vdz = ms[n].mT @ gs[n], vms[n].mT @ gs[n]
                 vz, from_vx = _times(vrs[n], xs[n]), []
                 if (vx := vxs[n]) is not None:
                     vz.addcmul_(rs[n], vx)
                     from_vx = [(dz, vx)]
-                dgs.append(torch.baddbmm(vms[n] @ _flat(_times(rs[n], xs[n])), ms[n], _flat(vz)))
+                dgs.append((vms[n] @ _times(rs[n], xs[n])).add_(ms[n] @ vz).sum(0))
                 out.add_x(n, (dz, vrs[n]), (vdz, rs[n]))
                 _dot(out.radial[n], (vdz, xs[n]), *from_vx)
-                out.matrices[n].copy_(part.by_pair(gs[n] @ _flat(vz).mT))
+                out.matrices[n].copy_(part.by_pair(gs[n] @ vz.mT))
             dg.index_copy_(0, part.rows, torch.cat(dgs, dim=1))
             out.add_to(*totals)
         return dg, *totals, None
 
 
 class _Part:
-    """Some receivers, a, and their pairs, n for each; a receiver with fewer is filled up with zeros."""
+    """Some receivers, a, and their pairs, n for each; a receiver with fewer is filled up with zeros.
+
+    Components come first, so that a product of two arrays is one loop over all pairs and channels.
+    """
 
     def __init__(self, pattern: Pattern, rows: torch.Tensor, pairs: torch.Tensor, dtype: torch.dtype) -> None:
         self.paths, self.coupling = pattern.paths, pattern.coupling
@@ -149,43 +160,50 @@ class _Part:
         there = pairs >= 0
         self.there = there.to(dtype).reshape(-1, 1)
         self.pairs = (pairs * there).flatten()
-        self.senders, self.radial = pattern.senders[self.pairs], pattern.radial[self.pairs]
+        self._senders, self._radial = pattern.senders[self.pairs], pattern.radial[self.pairs]
 
     def features(self, x: torch.Tensor | None) -> Sequence[torch.Tensor | None]:
-        """Of the senders, (a, n, 2 l1 + 1, channels)."""
+        """Of the senders, (2 l1 + 1, a, n, channels)."""
         if x is None:
             return [None] * len(self.paths)
-        sent = x.index_select(0, self.senders).reshape(*self.shape, *x.shape[1:])
-        return [sent[:, :, path.components] for path in self.paths]
+        sent = x.flatten(0, 1).index_select(0, self.places(self._senders, x))
+        sent = sent.reshape(x.shape[1], *self.shape, x.shape[2])
+        return [sent[path.components] for path in self.paths]
 
     def weights(self, radial: torch.Tensor) -> Tensors:
-        """Of the pairs, (a, n, 1, channels)."""
-        found = radial.index_select(0, self.radial).reshape(*self.shape, *radial.shape[1:])
-        return [found[:, :, path.number, None] for path in self.paths]
+        """Of the pairs, (1, a, n, channels)."""
+        found = radial.flatten(0, 1).index_select(0, self.places(self._radial, radial))
+        found = found.reshape(radial.shape[1], *self.shape, radial.shape[2])
+        return [found[path.number, None] for path in self.paths]
 
     def matrices(self, harmonics: torch.Tensor) -> Tensors:
-        """M (a, 2 l3 + 1, n (2 l1 + 1))."""
+        """M (2 l1 + 1, a, 2 l3 + 1, n)."""
         found = (harmonics[self.pairs] * self.there) @ self.coupling
         matrices = []
         for path in self.paths:
-            width = path.rows.stop - path.rows.start
-            split = found[:, path.columns].reshape(*self.shape, width, -1)
-            matrices.append(split.transpose(1, 2).flatten(2))
+            split = found[:, path.columns].reshape(*self.shape, path.rows.stop - path.rows.start, -1)
+            matrices.append(split.permute(3, 0, 2, 1).contiguous())
         return matrices
-
-    def by_pair(self, matrix: torch.Tensor) -> torch.Tensor:
-        """M of a path -> its columns of the coupling, (a n, columns)."""
-        split = matrix.reshape(*matrix.shape[:2], self.shape[1], -1)
-        return split.transpose(1, 2).flatten(2).flatten(0, 1)
-
-    def by_component(self, z: torch.Tensor) -> torch.Tensor:
-        """(a, n (2 l1 + 1), channels) -> (a, n, 2 l1 + 1, channels)."""
-        return z.reshape(*self.shape, -1, z.shape[2])
 
     def received(self, g: torch.Tensor) -> Tensors:
         """Rows of the receivers, (a, 2 l3 + 1, channels)."""
         found = g[self.rows]
         return [found[:, path.rows] for path in self.paths]
+
+    def by_pair(self, matrix: torch.Tensor) -> torch.Tensor:
+        """M of a path -> its columns of the coupling, (a n, columns)."""
+        return matrix.permute(1, 3, 2, 0).flatten(2).flatten(0, 1)
+
+    def add_to(self, total: torch.Tensor, share: torch.Tensor, of_senders: bool) -> None:
+        """Add (components, a, n, channels) where it was taken from."""
+        places = self.places(self._senders if of_senders else self._radial, total)
+        total.view(-1, total.shape[2]).index_add_(0, places, share.flatten(0, 2))
+
+    @staticmethod
+    def places(index: torch.Tensor, array: torch.Tensor) -> torch.Tensor:
+        """Rows `index` of (rows, components, channels) as rows of channels, component after component."""
+        component = torch.arange(array.shape[1], device=index.device)
+        return (index * array.shape[1] + component[:, None]).flatten()
 
 
 class _Share:
@@ -193,25 +211,25 @@ class _Share:
 
     def __init__(self, part: _Part, x: torch.Tensor | None, radial: torch.Tensor) -> None:
         self._part = part
-        self._x = None if x is None else x.new_zeros(*part.shape, *x.shape[1:])
-        self._radial = radial.new_empty(*part.shape, *radial.shape[1:])
+        self._x = None if x is None else x.new_zeros(x.shape[1], *part.shape, x.shape[2])
+        self._radial = radial.new_empty(radial.shape[1], *part.shape, radial.shape[2])
         self._matrices = radial.new_empty(len(part.pairs), part.paths[-1].columns.stop)
         # views for each path: (a, n, channels) and (a n, columns)
-        self.radial = [self._radial[:, :, path.number] for path in part.paths]
+        self.radial = [self._radial[path.number] for path in part.paths]
         self.matrices = [self._matrices[:, path.columns] for path in part.paths]
 
     def add_x(self, n: int, *factors: tuple[torch.Tensor, torch.Tensor]) -> None:
-        """Add products (a, n, 2 l1 + 1, channels) for the features that path n begins with."""
+        """Add products (2 l1 + 1, a, n, channels) for the features that path n begins with."""
         if self._x is not None:
             for a, b in factors:
-                self._x[:, :, self._part.paths[n].components].addcmul_(a, b)
+                self._x[self._part.paths[n].components].addcmul_(a, b)
 
     def add_to(self, x: torch.Tensor | None, radial: torch.Tensor, harmonics: torch.Tensor) -> None:
         """Once all paths are done."""
         part = self._part
         if x is not None and self._x is not None:
-            x.index_add_(0, part.senders, self._x.flatten(0, 1))
-        radial.index_add_(0, part.radial, self._radial.flatten(0, 1))
+            part.add_to(x, self._x, of_senders=True)
+        part.add_to(radial, self._radial, of_senders=False)
         harmonics.index_add_(0, part.pairs, (self._matrices @ part.coupling.T) * part.there)
 
 
@@ -225,23 +243,18 @@ def _parts(pattern: Pattern, x: torch.Tensor) -> list[_Part]:
 
 
 def _dot(out: torch.Tensor, *factors: tuple[torch.Tensor, torch.Tensor | None]) -> None:
-    """Products of the factors, (a, n, 2 l1 + 1, channels), summed over components and pairs of factors."""
+    """Products of the factors, (2 l1 + 1, a, n, channels), summed over components and pairs of factors."""
     filled = False
     for a, b in factors:
-        for component in range(a.shape[2]):
+        for component in range(len(a)):
             if b is None:
-                out.copy_(a[:, :, component])
+                out.copy_(a[component])
             elif filled:
-                out.addcmul_(a[:, :, component], b[:, :, component])
+                out.addcmul_(a[component], b[component])
             else:
-                torch.mul(a[:, :, component], b[:, :, component], out=out)
+                torch.mul(a[component], b[component], out=out)
             filled = True
 
 
 def _times(r: torch.Tensor, x: torch.Tensor | None) -> torch.Tensor:
     return r if x is None else r * x
-
-
-def _flat(z: torch.Tensor) -> torch.Tensor:
-    """(a, n, 2 l1 + 1, channels) -> (a, n (2 l1 + 1), channels)."""
-    return z.flatten(1, 2)
