@@ -46,6 +46,7 @@ class Engine:
 
     def __init__(self, networks: Sequence[Network], dtype: str = "float64", tolerance: float = TOLERANCE) -> None:
         self.tolerance, self.dtype = tolerance, dtype
+        self._finer = 1.0
         self._networks = list(networks)
         self._elements: tuple[int, ...] = ()
         self._members: list[CompiledNetwork] = []
@@ -58,11 +59,15 @@ class Engine:
         """
         needed = tuple(sorted({*self._elements, *np.unique(species).tolist()}))
         if needed != self._elements:
-            settings = Settings(
-                needed, self.dtype, _RADIAL * self.tolerance, _PAIR * self.tolerance
-            )
+            error = self._finer * self.tolerance
+            settings = Settings(needed, self.dtype, _RADIAL * error, _PAIR * error)
             self._members = [CompiledNetwork.of(network, settings) for network in self._networks]
             self._elements = needed
+
+    def refine(self) -> None:
+        """Make tables from here on of a tenth of the error: 1.6 times as many knots."""
+        self._finer *= 0.1
+        self._elements = ()
 
     def evaluate(
         self,
