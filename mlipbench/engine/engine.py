@@ -44,7 +44,9 @@ class Answer:
 class Engine:
     """Networks of one architecture; float64 ones, on the CPU."""
 
-    def __init__(self, networks: Sequence[Network], dtype: str = "float64", tolerance: float = TOLERANCE) -> None:
+    def __init__(
+        self, networks: Sequence[Network], dtype: str = "float64", tolerance: float = TOLERANCE
+    ) -> None:
         self.tolerance, self.dtype = tolerance, dtype
         self._networks = list(networks)
         self._elements: tuple[int, ...] = ()
@@ -58,9 +60,7 @@ class Engine:
         """
         needed = tuple(sorted({*self._elements, *np.unique(species).tolist()}))
         if needed != self._elements:
-            settings = Settings(
-                needed, self.dtype, _RADIAL * self.tolerance, _PAIR * self.tolerance
-            )
+            settings = Settings(needed, self.dtype, _RADIAL * self.tolerance, _PAIR * self.tolerance)
             self._members = [CompiledNetwork.of(network, settings) for network in self._networks]
             self._elements = needed
 
