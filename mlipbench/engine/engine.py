@@ -24,9 +24,9 @@ TOLERANCE = 1e-6
 """eV/A: how far forces may be from those of the network in torch."""
 
 # Measured: errors of the slopes of many radial weights, relative to their size, show in forces of 10 eV/A
-# two orders smaller; those of lone functions show as they are.
-_RADIAL = 3.0
-_PAIR = 0.1
+# two orders smaller; those of lone functions show as they are. A third of what that allows.
+_RADIAL = 1.0
+_PAIR = 0.03
 
 _running = threading.Lock()
 """numba's own threads run one kernel at a time."""
@@ -44,7 +44,9 @@ class Answer:
 class Engine:
     """Networks of one architecture; float64 ones, on the CPU."""
 
-    def __init__(self, networks: Sequence[Network], dtype: str = "float64", tolerance: float = TOLERANCE) -> None:
+    def __init__(
+        self, networks: Sequence[Network], dtype: str = "float64", tolerance: float = TOLERANCE
+    ) -> None:
         self.tolerance, self.dtype = tolerance, dtype
         self._finer = 1.0
         self._networks = list(networks)

@@ -12,13 +12,17 @@ from typing import Any
 
 import numba
 
+_UNWRAPPED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # compiles faster
 
-inner = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+inner = numba.njit(error_model="numpy", **_UNWRAPPED)
 """Marks a function that kernels call."""
 
 pasted = numba.njit(error_model="numpy", inline="always")
 """Marks one that is called for each pair: pasted into the caller, where no count of references to the
 arrays it is given needs to be kept."""
+
+
+_config: Any = numba.config
 
 
 class Kernel:
@@ -44,12 +48,12 @@ class Kernel:
         if folder is None:
             return wrap(self._function)
         # numba reads where to cache when it wraps a function; other packages keep their own place.
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(folder)
+        before = _config.CACHE_DIR
+        _config.CACHE_DIR = str(folder)
         try:
             return wrap(self._function, cache=True)
         finally:
-            numba.config.CACHE_DIR = before
+            _config.CACHE_DIR = before
 
 
 @functools.cache
@@ -81,5 +85,5 @@ def source_digest() -> str:
 def _choose_threads() -> None:
     """Idle threads of numba's own pool sleep; those of GNU OpenMP, the default, spin, and on a machine
     with other work all threads then wait for each other. A choice of the user's is left alone."""
-    if numba.config.THREADING_LAYER == "default":
-        numba.config.THREADING_LAYER = "workqueue"
+    if _config.THREADING_LAYER == "default":
+        _config.THREADING_LAYER = "workqueue"

@@ -36,7 +36,7 @@ class Block(types.Type):
 
     def __init__(self, dtype: types.Float, n: int) -> None:
         self.dtype, self.n = dtype, n
-        super().__init__(name=f"Block({dtype}, {n})")
+        super().__init__(name=f"Block({dtype}, {n})")  # type: ignore[no-untyped-call]
 
 
 def _vector(dtype: types.Float) -> ir.VectorType:
@@ -84,7 +84,9 @@ class _Emitter:
         """a b + c, rounded once where the processor can."""
         name = f"llvm.fmuladd.v{LANES}f{self.dtype.bitwidth}"
         kind = ir.FunctionType(self.vector, [self.vector] * 3)
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
+        module = self.builder.module
+        function = cgutils.get_or_insert_function(module, kind, name)  # type: ignore[no-untyped-call]
+        return self.builder.call(function, [a, b, c])
 
     def total(self, vector: Any) -> Any:
         """The sum over the lanes, halves added to halves."""

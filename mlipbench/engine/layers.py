@@ -30,7 +30,7 @@ from mlipbench.model.irreps import components
 from mlipbench.model.linear import ElementLinear, Linear
 from mlipbench.model.mlp import MLP
 from mlipbench.model.network import Network
-from mlipbench.model.product import Product, monomials
+from mlipbench.model.product import Contraction, Product, monomials
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _state(network: Network, layer: int) -> State:
         return State({}, {0: 0}, 1)
     if layer == architecture.num_layers:
         return State({0: 0}, {}, 1)
-    interaction = network.interactions[layer]
+    interaction = _interaction(network, layer)
     passed = architecture.orders_after(layer) if interaction.residual is not None else ()
     kept = (0, *(order for order in architecture.hidden_orders if order and order in passed))
     sent = tuple(sorted({path[0] for path in paths(architecture.hidden_orders, architecture.max_ell)}))
@@ -120,18 +120,20 @@ def _state(network: Network, layer: int) -> State:
 
 
 def _layer(network: Network, number: int, before: State, after: State, settings: Settings) -> Layer:
-    architecture, interaction = network.architecture, network.interactions[number]
+    architecture, interaction = network.architecture, _interaction(network, number)
     all_paths = paths(architecture.hidden_orders if number else (0,), architecture.max_ell)
     connected = paths_of(all_paths, before.sent, before.rows)
     splines, error = _radial_splines(network, number, len(all_paths), settings)
+    product: Product = network.products[number]  # type: ignore[assignment]
+    readout: MLP = network.readouts[number]  # type: ignore[assignment]
     constant, passing = _residual(network, number, before, after, settings)
     orders = architecture.orders_after(number)
     where = dict(zip(orders, components(orders), strict=True))
-    straight, up = _by_order(network.products[number].linear, orders), _next_up(network, number)
-    onward = [(_rows(row, order), _rows(where[order].start, order), straight[order]) for order, row in
-              after.kept.items()]  # fmt: skip
-    onward += [(_rows(row, order), _rows(where[order].start, order), straight[order] @ up[order]) for order, row
-               in after.sent.items()]  # fmt: skip
+    straight, up = _by_order(product.linear, orders), _next_up(network, number)
+    onward = [(_rows(row, o), _rows(where[o].start, o), straight[o]) for o, row in after.kept.items()]
+    onward += [
+        (_rows(row, o), _rows(where[o].start, o), straight[o] @ up[o]) for o, row in after.sent.items()
+    ]
     n_products, width = sum(2 * order + 1 for order in orders), (architecture.max_ell + 1) ** 2
     return Layer(
         paths=connected,
@@ -139,15 +141,19 @@ def _layer(network: Network, number: int, before: State, after: State, settings:
         down=_both(_down(network, number, connected, all_paths, settings), connected.n_rows, width, settings)
         if number
         else None,
-        density=_density(network, interaction, settings) if interaction.density is not None else None,
-        product=_product(network.products[number], architecture.max_ell, orders, settings),
+        density=_density(network, interaction.density, settings) if interaction.density is not None else None,
+        product=_product(product, architecture.max_ell, orders, settings),
         onward=_both(onward, n_products, after.rows, settings),
         passing=_both(passing, before.rows, after.rows, settings) if passing else None,
         constant=constant,
-        readout=_readout(network.readouts[number], settings.dtype),
+        readout=_readout(readout, settings.dtype),
         rows=after.rows,
         radial_error=error,
     )
+
+
+def _interaction(network: Network, layer: int) -> Interaction:
+    return network.interactions[layer]  # type: ignore[return-value]
 
 
 # --- linear maps: tensors (n_elements or 1, channels, channels) by order ---------------------------------
@@ -163,15 +169,15 @@ def _next_up(network: Network, number: int) -> dict[int, torch.Tensor]:
     """Those that the next layer's features take before they are sent."""
     if number + 1 == network.architecture.num_layers:
         return {}
-    return _by_order(network.interactions[number + 1].up, network.architecture.hidden_orders)
+    return _by_order(_interaction(network, number + 1).up, network.architecture.hidden_orders)
 
 
 def _mixed_down(network: Network, number: int, order: int) -> torch.Tensor:
     """(n_paths, n_elements or 1, channels, channels) of the paths that lead to an order."""
-    interaction = network.interactions[number]
+    interaction = _interaction(network, number)
     weight = interaction.down[order]
     divisor = 1.0 if interaction.density is not None else interaction.neighbours
-    mixed = (weight * ((weight.shape[0] * weight.shape[1]) ** -0.5 / divisor))[:, None]
+    mixed: torch.Tensor = (weight * ((weight.shape[0] * weight.shape[1]) ** -0.5 / divisor))[:, None]
     if interaction.mixing is not None:
         mixed = mixed @ _by_order(interaction.mixing, interaction.messages)[order]
     return mixed
@@ -182,7 +188,7 @@ def _down(
 ) -> list[tuple[range, range, torch.Tensor]]:
     """A -> m."""
     terms = []
-    for order in network.interactions[number].messages:
+    for order in _interaction(network, number).messages:
         leading = [n for n, path in enumerate(all_paths) if path[2] == order]
         for n, weight in zip(leading, _mixed_down(network, number, order), strict=True):
             terms.append((_rows(order * order, order), _rows(int(connected.row[n]), order), weight))
@@ -193,15 +199,14 @@ def _residual(
     network: Network, number: int, before: State, after: State, settings: Settings
 ) -> tuple[FloatArray | None, list[tuple[range, range, torch.Tensor]]]:
     """What passes the interaction by: of the first layer a constant, of others a map of the state."""
-    residual, up = network.interactions[number].residual, _next_up(network, number)
+    residual, up = _interaction(network, number).residual, _next_up(network, number)
     if residual is None:
         return None, []
     orders = network.architecture.hidden_orders if number else (0,)
     shared = [order for order in orders if order in network.architecture.orders_after(number)]
     weights = _by_order(residual, shared)
-    out = [(after.kept.get(o), o, weights[o]) for o in shared]
-    out += [(after.sent.get(o), o, weights[o] @ up[o]) for o in shared if o in up]
-    out = [(row, order, weight) for row, order, weight in out if row is not None]
+    out = [(after.kept[o], o, weights[o]) for o in shared if o in after.kept]
+    out += [(after.sent[o], o, weights[o] @ up[o]) for o in shared if o in after.sent]
     if number:
         return None, [(_rows(row, o), _rows(before.kept[o], o), weight) for row, o, weight in out]
     x = network.embedding * len(network.embedding) ** -0.5
@@ -236,7 +241,8 @@ def _both(
 
 def _product(product: Product, max_ell: int, orders: Sequence[int], settings: Settings) -> Polynomials:
     contributions = []
-    for order, part, contraction in zip(orders, components(tuple(orders)), product.contractions, strict=True):
+    contractions: list[Contraction] = list(product.contractions)  # type: ignore[arg-type]
+    for order, part, contraction in zip(orders, components(tuple(orders)), contractions, strict=True):
         found = []
         for power, weight in zip(contraction.powers, contraction.weights, strict=True):
             indices, coefficients = monomials(max_ell, power, order)
@@ -263,7 +269,7 @@ def _readout(mlp: MLP, dtype: str) -> Readout:
 
 def _radial_splines(network: Network, number: int, n_paths: int, settings: Settings) -> tuple[Splines, float]:
     """R of all paths and channels; in the first layer of what arrives in m."""
-    interaction, channels = network.interactions[number], network.architecture.channels
+    interaction, channels = _interaction(network, number), network.architecture.channels
     transformed, more = network.basis.transform is not None, padded(channels) - channels
     name = f"radial weights of layer {number + 1}"
 
@@ -290,12 +296,12 @@ def _radial_splines(network: Network, number: int, n_paths: int, settings: Setti
     )
 
 
-def _density(network: Network, interaction: Interaction, settings: Settings) -> Splines:
+def _density(network: Network, density: MLP, settings: Settings) -> Splines:
     transformed = network.basis.transform is not None
 
     def make(receiving: int, sending: int) -> Table:
         def near(basis: torch.Tensor) -> torch.Tensor:
-            return torch.tanh(_perceptron(interaction.density, basis) ** 2)
+            return torch.tanh(_perceptron(density, basis) ** 2)
 
         function = _on_basis(network, receiving, sending, near)
         return tabulate(function, network.architecture.r_max, settings.pair_error, False, "density")
@@ -315,7 +321,7 @@ def _tables(
 ) -> tuple[Splines, float]:
     """A table for each pair of elements that needs one of its own, and the largest error."""
     numbers: dict[tuple[int, int], int] = {}
-    tables = []
+    tables: list[Table] = []
     of_pair = np.zeros((len(settings.elements), len(settings.elements)), np.int64)
     for i, receiving in enumerate(settings.elements):
         for j, sending in enumerate(settings.elements):

@@ -17,7 +17,6 @@ from numba import prange
 
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.engine.angular import (
-    Harmonics,
     coupling_list,
     solid_gradient,
     solid_harmonics,
@@ -37,7 +36,7 @@ from mlipbench.engine.lanes import (
     store_totals,
     zeros,
 )
-from mlipbench.engine.splines import TERMS, Splines, locate
+from mlipbench.engine.splines import TERMS, locate
 
 Numbers = Any  # an array of float64 or float32, as the network was compiled
 
@@ -194,7 +193,9 @@ def _returning(number: int) -> Any:
 
 def _by_shape(make: Any) -> Any:
     """A function that calls the one made for the shape it is given."""
-    f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13 = (make(number) for number in range(len(_SHAPES)))
+    f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13 = (
+        make(number) for number in range(len(_SHAPES))
+    )
 
     @inner
     def choose(shape, *arguments):  # type: ignore[no-untyped-def]
@@ -285,7 +286,16 @@ def _send_back(atom, geometry, harmonics, paths, splines, features, stride, grad
     back[atom * size : (atom + 1) * size] = 0.0
     for path in range(len(paths.shape)):
         _send_back_along(
-            paths.shape[path], pairs, path, atom * stride, atom * size, paths, splines, features, gradients, back
+            paths.shape[path],
+            pairs,
+            path,
+            atom * stride,
+            atom * size,
+            paths,
+            splines,
+            features,
+            gradients,
+            back,
         )
     _add_slopes(begin, end, geometry, harmonics, paths, pairs, values, slopes)
 
@@ -303,7 +313,9 @@ def _add_slopes(begin, end, geometry, harmonics, paths, pairs, values, slopes): 
             along += pairs.sums[first + paths.n_matrix + path]
         by_harmonic[:] = 0.0
         for k in range(len(paths.coupling)):
-            by_harmonic[paths.coupling[k, 1]] += paths.coupling_values[k] * pairs.sums[first + paths.coupling[k, 0]]
+            by_harmonic[paths.coupling[k, 1]] += (
+                paths.coupling_values[k] * pairs.sums[first + paths.coupling[k, 0]]
+            )
         solid_gradient(by_harmonic, harmonics, values, gradient)
         # Y = S / r^l, and r dS/dr = l S: of the gradient of S what points along r is taken away.
         gradient /= r

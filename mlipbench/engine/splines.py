@@ -71,8 +71,8 @@ def tabulate(function: RadialFunction, end: float, tolerance: float, relative: b
         # The error of slopes goes as h^5.
         intervals = math.ceil(intervals * min(max(1.05 * (table.error / allowed) ** 0.2, 1.1), 4.0))
     raise PotentialError(
-        f"{name}: {MOST_INTERVALS} intervals of a spline do not reach an error of {allowed:.1g} in the slope (the "
-        f"last try: {table.error:.1g}); ask for a larger tolerance, or use `engine: torch`"
+        f"{name}: {MOST_INTERVALS} intervals of a spline do not reach an error of {allowed:.1g} in the slope "
+        f"(the last try: {table.error:.1g}); ask for a larger tolerance, or use `engine: torch`"
     )
 
 
@@ -97,7 +97,7 @@ def joined(tables: Sequence[Table], table: IntArray, n_paths: int, channels: int
 
 def _table(function: RadialFunction, end: float, intervals: int) -> Table:
     h = (end - NEAREST) / intervals
-    knots = NEAREST + h * np.arange(-5, intervals + 6)
+    knots: FloatArray = NEAREST + h * np.arange(-5.0, intervals + 6.0)
     places = knots[5:-5]
     (values,) = _derivatives(function, places, 0)
     _, slopes, curvatures = _derivatives(function, places[[0, -1]], 2)
@@ -106,7 +106,7 @@ def _table(function: RadialFunction, end: float, intervals: int) -> Table:
     # Between knots the slope errs most about a quarter of the way.
     worst, mean_square = 0.0, 0.0
     for t in (0.25, 0.75):
-        between = places[:-1] + t * h
+        between: FloatArray = places[:-1] + t * h
         between = between[between >= WATCHED]
         slopes = _derivatives(function, between, 1)[1]
         worst = max(worst, float(np.abs(spline(between, nu=1) - slopes).max()))
@@ -128,7 +128,7 @@ def _derivatives(function: RadialFunction, distances: FloatArray, orders: int) -
 
 
 @pasted
-def polynomials(t, per_A, weights, begin):  # type: ignore[no-untyped-def]  # noqa: N803
+def polynomials(t, per_A, weights, begin):  # type: ignore[no-untyped-def]
     """From `begin` on B_0 ... B_5 at t, then their slopes in r: each degree from the one below."""
     u = 1.0 - t
     a0, a1, a2 = u * u, (1.0 + t) * u + (1.0 + u) * t, t * t
@@ -158,7 +158,7 @@ def locate(splines, receiving, sending, r, weights, begin):  # type: ignore[no-u
     """Where the coefficients of the first path for distance r begin, and how far it is to those of the next;
     in `weights`, from `begin` on, those of the coefficients for value and slope."""
     table = splines.table[receiving, sending]
-    per_A = splines.per_A[table]  # noqa: N806
+    per_A = splines.per_A[table]
     x = (r - NEAREST) * per_A
     interval = min(max(int(x), 0), splines.intervals[table] - 1)
     polynomials(x - interval, per_A, weights, begin)

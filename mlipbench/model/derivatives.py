@@ -40,7 +40,7 @@ def predict(
     Raises PotentialError where the stress of a structure without a volume is asked for.
     """
     if stress:
-        require_volumes(graph)
+        require_volumes(bool((graph.volumes > 0).all()))
     wanted = forces or stress
     with torch.set_grad_enabled(wanted or differentiable):
         vectors = graph.vectors.detach().requires_grad_(wanted)
@@ -56,9 +56,9 @@ def predict(
         )
 
 
-def require_volumes(graph: Graph) -> None:
-    """Raise PotentialError where a structure has no volume, and so no stress."""
-    if not bool((graph.volumes > 0).all()):
+def require_volumes(all_have_one: bool) -> None:
+    """Raise PotentialError unless all structures have a volume, and so a stress."""
+    if not all_have_one:
         raise PotentialError(
             "stress needs a cell with a volume, got a cell that does not span space; "
             "ask for energy and forces only, or give the structure a cell"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -92,8 +93,24 @@ class Graph:
         )
 
 
+class PairArrays(NamedTuple):
+    """What a graph is made of, as arrays; fields as in `Graph`."""
+
+    species: IntArray  # (n_atoms,)
+    receivers: IntArray  # (n_pairs,) rising
+    senders: IntArray  # (n_pairs,)
+    vectors: FloatArray  # (n_pairs, 3) A, from sender to receiver
+    structure: IntArray  # (n_atoms,)
+    volumes: FloatArray  # (n_structures,) A^3
+
+
 def graph_of(structures: Sequence[Structure], elements: Sequence[int], cutoff: float) -> Graph:
-    """The graph of structures, float64, on the CPU; `elements` are atomic numbers, `cutoff` is in A.
+    """The graph of structures, float64, on the CPU; arguments and errors as in `arrays_of`."""
+    return graph_of_pairs(*arrays_of(structures, elements, cutoff))
+
+
+def arrays_of(structures: Sequence[Structure], elements: Sequence[int], cutoff: float) -> PairArrays:
+    """Atoms and pairs of structures; `elements` are atomic numbers, `cutoff` is in A.
 
     Raises PotentialError for an element that is not among `elements`, and for positions that are not
     numbers.
@@ -117,7 +134,7 @@ def graph_of(structures: Sequence[Structure], elements: Sequence[int], cutoff: f
         vectors.append(vector[near])
         first += len(structure)
     numbers = np.concatenate([s.numbers for s in structures])
-    return graph_of_pairs(
+    return PairArrays(
         species_of(numbers, elements),
         np.concatenate(receivers),
         np.concatenate(senders),

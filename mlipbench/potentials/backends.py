@@ -13,14 +13,14 @@ from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import FloatArray, Structure
 from mlipbench.engine.engine import Engine
 from mlipbench.model.derivatives import predict, require_volumes
-from mlipbench.model.graph import Graph, graph_of
+from mlipbench.model.graph import PairArrays, arrays_of, graph_of_pairs
 from mlipbench.model.network import Committee
 
 LARGE_FORCE = 10.0
 """eV/A; up to it the tolerance is absolute, beyond relative."""
 SINGLE_PRECISION = 1e-4
 """eV/A; what float32 costs for forces of LARGE_FORCE."""
-_ATTEMPTS = 3  # each with tables of a tenth of the error
+_REFINEMENTS = 2  # each to a tenth of the error
 _CHECKED_ATOMS = 64  # of a larger structure a cluster of so many atoms is compared
 
 
@@ -39,8 +39,8 @@ class Backend(Protocol):
     independent: bool
     """Whether a structure's answer has the same bits whatever structures are computed with it."""
 
-    def answers(self, graph: Graph, forces: bool, stress: bool) -> Answers:
-        """For a graph in float64 on the CPU. Raises PotentialError where a stress needs a volume."""
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
+        """Raises PotentialError where a stress needs a volume."""
 
     def check(self, structure: Structure) -> None:
         """Raise PotentialError where answers for these atoms cannot be trusted."""
@@ -55,9 +55,9 @@ class TorchBackend:
         self._dtype, self._device = dtype, device
         self.networks = copy.deepcopy(committee).to(device, dtype).requires_grad_(False).networks
 
-    def answers(self, graph: Graph, forces: bool, stress: bool) -> Answers:
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
         """See `Backend`."""
-        moved = graph.to(self._device, self._dtype)
+        moved = graph_of_pairs(*pairs).to(self._device, self._dtype)
         found = [predict(network, moved, forces, stress) for network in self.networks]
 
         def stacked(name: str) -> FloatArray:
@@ -83,61 +83,64 @@ class CompiledBackend:
         self._allowed = max(tolerance, SINGLE_PRECISION if dtype == "float32" else 0.0)
         self._checked: set[int] = set()
         elements = self._architecture.elements
-        self.check(_trial({elements[0], elements[len(elements) // 2], elements[-1]}))
+        self._settle(_trial({elements[0], elements[len(elements) // 2], elements[-1]}))
 
-    def answers(self, graph: Graph, forces: bool, stress: bool) -> Answers:
+    def _settle(self, trial: Structure) -> None:
+        """Make tables as fine as the trial asks; only here, so that answers never depend on what was
+        computed before."""
+        for _ in range(_REFINEMENTS):
+            try:
+                return self.check(trial)
+            except PotentialError:
+                self._engine.refine()
+        return self.check(trial)
+
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
         """See `Backend`."""
         if stress:
-            require_volumes(graph)
-        new = set(graph.species.tolist()) - self._checked
+            require_volumes(bool((pairs.volumes > 0).all()))
+        new = set(np.unique(pairs.species).tolist()) - self._checked
         if new:
             self.check(_trial({self._architecture.elements[n] for n in new}))
-        return self._answers(graph, forces, stress)
+        return self._answers(pairs, forces, stress)
 
     def check(self, structure: Structure) -> None:
-        """Compare with torch on these atoms, of many on a cluster of them; where forces, or energies per A,
-        differ by more than the tolerance, with finer tables.
+        """Compare with torch on these atoms, of many on a cluster of them.
 
-        Raises PotentialError where these do not help either.
+        Raises PotentialError where forces, or energies per A, differ by more than the tolerance.
         """
-        graph = graph_of([_few(structure)], self._architecture.elements, self._architecture.r_max)
-        expected = self._reference.answers(graph, True, False)
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._engine.refine()
-            found = self._answers(graph, True, False)
-            if found.forces is None or expected.forces is None:
-                raise PotentialError("forces were asked for, and not computed")
-            largest = float(np.abs(expected.forces).max(initial=0.0))
-            allowed = self._allowed * max(1.0, largest / LARGE_FORCE)
-            forces = float(np.abs(found.forces - expected.forces).max(initial=0.0))
-            energies = float(np.abs(found.energies - expected.energies).max(initial=0.0))
-            if max(forces, energies) <= allowed:  # NaN is not
-                self._checked |= set(graph.species.tolist())
-                return
-        raise PotentialError(
-            f"the compiled engine and the network in torch differ by {forces:.1g} eV/A in forces and "
-            f"{energies:.1g} eV in energies of atoms, for {len(graph.species)} atoms with forces up to "
-            f"{largest:.3g} eV/A; allowed is {allowed:.1g}. Give the potential a larger `tolerance`, or use "
-            "`engine: torch`"
-        )
+        pairs = arrays_of([_few(structure)], self._architecture.elements, self._architecture.r_max)
+        found = self._answers(pairs, True, False)
+        expected = self._reference.answers(pairs, True, False)
+        if found.forces is None or expected.forces is None:
+            raise PotentialError("forces were asked for, and not computed")
+        largest = float(np.abs(expected.forces).max(initial=0.0))
+        allowed = self._allowed * max(1.0, largest / LARGE_FORCE)
+        forces = float(np.abs(found.forces - expected.forces).max(initial=0.0))
+        energies = float(np.abs(found.energies - expected.energies).max(initial=0.0))
+        if not max(forces, energies) <= allowed:  # NaN is not
+            raise PotentialError(
+                f"the compiled engine and the network in torch differ by {forces:.1g} eV/A in forces and "
+                f"{energies:.1g} eV in energies of atoms, for {len(pairs.species)} atoms with forces up to "
+                f"{largest:.3g} eV/A; allowed is {allowed:.1g}. Give the potential a smaller `tolerance`, "
+                "which makes finer tables, or use `engine: torch`"
+            )
+        self._checked |= set(pairs.species.tolist())
 
-    def _answers(self, graph: Graph, forces: bool, stress: bool) -> Answers:
-        receivers = graph.receivers.numpy()
+    def _answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
         found = self._engine.evaluate(
-            species=graph.species.numpy(),
-            first=np.searchsorted(receivers, np.arange(graph.n_atoms + 1)),
-            neighbours=graph.senders.numpy(),
-            vectors=np.ascontiguousarray(-graph.vectors.numpy()),
-            structure=graph.structure.numpy(),
-            n_structures=graph.n_structures,
+            species=pairs.species,
+            first=np.searchsorted(pairs.receivers, np.arange(len(pairs.species) + 1)),
+            neighbours=pairs.senders,
+            vectors=-pairs.vectors,
+            structure=pairs.structure,
+            n_structures=len(pairs.volumes),
             gradients=forces or stress,
         )
-        volumes = graph.volumes.numpy()[:, None, None]
         return Answers(
             found.energies,
             found.forces if forces else None,
-            found.virials / volumes if stress and found.virials is not None else None,
+            found.virials / pairs.volumes[:, None, None] if stress and found.virials is not None else None,
         )
 
 

@@ -50,8 +50,8 @@ class EmbeddedCalculator(Calculator):
         energies = atomic.mean(axis=0)
         if not np.isfinite(energies).all():
             raise PotentialError(
-                f"{self.potential.identity.name}: energies are not numbers; look for NaN, infinite or absurdly "
-                "far positions, and for atoms on top of each other"
+                f"{self.potential.identity.name}: energies are not numbers; look for NaN, infinite or "
+                "absurdly far positions, and for atoms on top of each other"
             )
         self.results = {
             "energy": float(energies.sum()),

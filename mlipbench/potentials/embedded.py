@@ -28,7 +28,7 @@ from mlipbench.core.potential import (
 )
 from mlipbench.core.structure import FloatArray, IntArray, Structure
 from mlipbench.engine.engine import TOLERANCE
-from mlipbench.model.graph import Graph, graph_of, graph_of_pairs, species_of
+from mlipbench.model.graph import PairArrays, arrays_of, species_of
 from mlipbench.model.package import Package, load, versions
 from mlipbench.potentials.backends import Answers, Backend, CompiledBackend, TorchBackend
 from mlipbench.potentials.identity import digest, file_digest
@@ -106,9 +106,9 @@ class EmbeddedPotential(Potential):
             )
         answers: list[Evaluation] = []
         for group in _groups(structures):
-            graph = graph_of(group, self.architecture.elements, self.architecture.r_max)
-            found = self.backend.answers(graph, "forces" in properties, "stress" in properties)
-            energies = self.atomic_energies(graph.species.numpy()) + found.energies.mean(axis=0)
+            pairs = arrays_of(group, self.architecture.elements, self.architecture.r_max)
+            found = self.backend.answers(pairs, "forces" in properties, "stress" in properties)
+            energies = self.atomic_energies(pairs.species) + found.energies.mean(axis=0)
             forces = None if found.forces is None else found.forces.mean(axis=0)
             stress = None if found.stress is None else found.stress.mean(axis=0)
             ends = np.cumsum([len(s) for s in group])
@@ -180,21 +180,21 @@ class Bound:
         )
         together = len(usable) == self.n_replicas and self.potential.backend.independent
         for replicas in [usable] if together else usable[:, None]:
-            graph = self._graph(pairs, int(replicas[0]), len(replicas), volumes[replicas])
-            answer.fill(replicas, self.potential.backend.answers(graph, True, stress))
+            near = self._of_replicas(pairs, int(replicas[0]), len(replicas), volumes[replicas])
+            answer.fill(replicas, self.potential.backend.answers(near, True, stress))
         answer.energies[:] += self.potential.atomic_energies(self._species)
         return answer
 
-    def _graph(self, pairs: Pairs, first: int, count: int, volumes: FloatArray) -> Graph:
-        """That of `count` replicas one after the other."""
+    def _of_replicas(self, pairs: Pairs, first: int, count: int, volumes: FloatArray) -> PairArrays:
+        """Pairs of `count` replicas one after the other."""
         begin, end = np.searchsorted(pairs.i, self.n_atoms * np.array([first, first + count]))
-        return graph_of_pairs(
-            np.tile(self._species, count),
-            pairs.i[begin:end] - first * self.n_atoms,
-            pairs.j[begin:end] - first * self.n_atoms,
-            np.ascontiguousarray(-pairs.vectors[:, begin:end].T),
-            np.repeat(np.arange(count), self.n_atoms),
-            volumes,
+        return PairArrays(
+            species=np.tile(self._species, count),
+            receivers=pairs.i[begin:end] - first * self.n_atoms,
+            senders=pairs.j[begin:end] - first * self.n_atoms,
+            vectors=-np.ascontiguousarray(pairs.vectors[:, begin:end].T),
+            structure=np.repeat(np.arange(count), self.n_atoms),
+            volumes=volumes,
         )
 
 

@@ -124,7 +124,7 @@ def test_bound_answers_nan_for_positions_that_are_no_numbers():
 def test_an_engine_that_differs_from_torch_is_refused(monkeypatch):
     # Tables that are 1000 times too coarse for what was asked.
     monkeypatch.setattr("mlipbench.engine.engine._RADIAL", 3e5)
-    with pytest.raises(PotentialError, match="differ by .* eV/A in forces.*larger `tolerance`"):
+    with pytest.raises(PotentialError, match=r"differ by .* eV/A in forces.*smaller `tolerance`"):
         silicon(n_members=1, tolerance=1e-8)
 
 
