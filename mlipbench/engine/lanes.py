@@ -36,7 +36,7 @@ class Block(types.Type):
 
     def __init__(self, dtype: types.Float, n: int) -> None:
         self.dtype, self.n = dtype, n
-        super().__init__(name=f"Block({dtype}, {n})")  # type: ignore[no-untyped-call]
+        super().__init__(name=f"Block({dtype}, {n})")
 
 
 def _vector(dtype: types.Float) -> ir.VectorType:
@@ -46,7 +46,7 @@ def _vector(dtype: types.Float) -> ir.VectorType:
 @register_model(Block)
 class _BlockModel(models.PrimitiveModel):
     def __init__(self, manager: Any, block: Block) -> None:
-        super().__init__(manager, block, ir.ArrayType(_vector(block.dtype), block.n))
+        super().__init__(manager, block, ir.ArrayType(_vector(block.dtype), block.n))  # type: ignore[no-untyped-call]
 
 
 class _Emitter:
