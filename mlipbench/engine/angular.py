@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ def harmonics_lists(max_ell: int) -> Harmonics:
             made = torch.einsum("ni,nj,ijk->nk", values[:, below], values[:, 1:4], symbol)
             scale = float((values[:, here] * made).sum() / (made * made).sum())
             raising[here, below, 1:4] = scale * symbol.permute(2, 0, 1).numpy()
-    return Harmonics(max_ell, *_nonzero(raising), *_nonzero(gradient))
+    (up, raised), (down, slopes_of) = _nonzero(raising), _nonzero(gradient)
+    return Harmonics(max_ell, up, _roots(raised), down, _roots(slopes_of))
 
 
 def coupling_list(l1: int, l2: int, l3: int) -> tuple[IntArray, FloatArray]:
@@ -54,6 +56,12 @@ def coupling_list(l1: int, l2: int, l3: int) -> tuple[IntArray, FloatArray]:
 def _nonzero(tensor: FloatArray) -> tuple[IntArray, FloatArray]:
     where = np.abs(tensor) > 1e-10
     return np.ascontiguousarray(np.argwhere(where)), tensor[where]
+
+
+def _roots(values: FloatArray) -> FloatArray:
+    """The roots of fractions that these numbers are: a least-squares solution has other last bits every time."""
+    squares = [Fraction(float(v * v)).limit_denominator(10_000) for v in values]
+    return np.array([math.copysign(math.sqrt(s), v) for s, v in zip(squares, values, strict=True)])
 
 
 @pasted

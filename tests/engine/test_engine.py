@@ -1,7 +1,9 @@
 """The compiled engine against the network in torch, finite differences, and itself."""
 
+import math
 import subprocess
 import sys
+from fractions import Fraction
 
 import numba
 import numpy as np
@@ -14,6 +16,7 @@ from test_model_mace_reference import structure as reference_structure
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import Structure
 from mlipbench.engine import jit, layers, splines
+from mlipbench.engine.angular import harmonics_lists
 from mlipbench.engine.engine import Engine
 from mlipbench.model.graph import graph_of
 
@@ -304,3 +307,14 @@ def test_the_grid_holds_all_that_an_architecture_can_be():
     assert {a.num_layers for a in shapes} == {1, 2, 3}
     assert {a.hidden_orders for a in shapes} == {(0,), (0, 1), (0, 2), (0, 1, 2)}
     assert {a.cutoff_acts_on for a in shapes} == {"basis", "weights"}
+
+
+def test_constants_are_the_same_in_every_process():
+    """Harmonics come from a least-squares fit, whose last bits depend on where arrays lie in memory: the
+    lists hold exact roots of fractions instead, to 1e-14 those of the fit, or resuming would not be bitwise."""
+    for max_ell in range(4):
+        lists = harmonics_lists(max_ell)
+        for values in (lists.raising_values, lists.gradient_values):
+            squares = [Fraction(float(v * v)).limit_denominator(1000) for v in values]
+            exact = [math.copysign(math.sqrt(s), v) for s, v in zip(squares, values, strict=True)]
+            assert values.tolist() == exact
