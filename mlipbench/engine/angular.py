@@ -59,7 +59,7 @@ def _nonzero(tensor: FloatArray) -> tuple[IntArray, FloatArray]:
 
 
 def _roots(values: FloatArray) -> FloatArray:
-    """The roots of fractions that these numbers are: a least-squares solution has other last bits every time."""
+    """The roots of fractions that these numbers are; the last bits of a fit are others every time."""
     squares = [Fraction(float(v * v)).limit_denominator(10_000) for v in values]
     return np.array([math.copysign(math.sqrt(s), v) for s, v in zip(squares, values, strict=True)])
 

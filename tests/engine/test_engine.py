@@ -311,7 +311,7 @@ def test_the_grid_holds_all_that_an_architecture_can_be():
 
 def test_constants_are_the_same_in_every_process():
     """Harmonics come from a least-squares fit, whose last bits depend on where arrays lie in memory: the
-    lists hold exact roots of fractions instead, to 1e-14 those of the fit, or resuming would not be bitwise."""
+    lists hold exact roots of fractions instead, or resuming would not be bitwise."""
     for max_ell in range(4):
         lists = harmonics_lists(max_ell)
         for values in (lists.raising_values, lists.gradient_values):
