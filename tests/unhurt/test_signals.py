@@ -59,13 +59,15 @@ def started(suite: Path, run: Path, importing: Path | None = None, **more) -> su
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        **{"preexec_fn": hangs_up, **more},
+        **{"preexec_fn": hears, **more},
     )
 
 
-def hangs_up() -> None:
-    """Under nohup SIGHUP is ignored, by children too; here it shall do what it does in a terminal."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def hears() -> None:
+    """Under nohup SIGHUP is ignored, in the background of a script SIGINT, by children too; here they shall do
+    what they do in a terminal."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for(what: Callable[[], object], seconds: float = 500.0) -> None:
