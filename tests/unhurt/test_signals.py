@@ -64,8 +64,8 @@ def started(suite: Path, run: Path, importing: Path | None = None, **more) -> su
 
 
 def hears() -> None:
-    """Under nohup SIGHUP is ignored, in the background of a script SIGINT, by children too; here they shall do
-    what they do in a terminal."""
+    """Under nohup SIGHUP is ignored, in the background of a script SIGINT, by children too; here they do what
+    they do in a terminal."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 
