@@ -111,12 +111,12 @@ def _summary(part: str, frames: Sequence[LabelledFrame], sources: list[str]) -> 
 
 def _spread(frames: Sequence[LabelledFrame]) -> float | None:
     """r.m.s. of energies about their least-squares fit to the composition, meV/atom."""
-    labelled = [frame for frame in frames if frame.energy is not None]
-    if len(labelled) < 2:
+    if sum(frame.energy is not None for frame in frames) < 2:
         return None
-    energies = average_energies(labelled)
+    energies = average_energies(frames)
     rest = [
-        ((f.energy or 0.0) - sum(energies[int(z)] for z in f.structure.numbers)) / len(f.structure)
-        for f in labelled
+        (frame.energy - sum(energies[int(z)] for z in frame.structure.numbers)) / len(frame.structure)
+        for frame in frames
+        if frame.energy is not None
     ]
     return 1e3 * float(np.sqrt(np.mean(np.square(rest))))

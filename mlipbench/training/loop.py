@@ -205,9 +205,9 @@ class MemberTraining:
             if not math.isfinite(loss):
                 self._diverged_in_validation(loss)
                 return
-            if rate is not None:
-                rate.advance(loss)
             self._judge(loss)
+        if rate is not None:
+            rate.advance(loss)
         self._tick()
         epoch = Epoch(
             epoch=p.epoch,

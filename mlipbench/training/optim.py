@@ -54,7 +54,7 @@ class LearningRate:
     """The learning rate of a stage, epoch by epoch.
 
     plateau: multiplied by `factor` where the validation loss has not fallen by 0.01 % for more than
-    `patience` epochs; cosine: from `lr` down to `lr_min` at the end of the stage; constant.
+    `patience` validations; cosine: from `lr` down to `lr_min` at the end of the stage; constant.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class LearningRate:
         self.waited = 0
         self.done = 0  # epochs
 
-    def advance(self, loss: float) -> None:
-        """After an epoch whose validation loss was `loss`."""
+    def advance(self, loss: float | None) -> None:
+        """After an epoch whose validation loss was `loss`; None where there was no validation."""
         self.done += 1
         if self.kind == "cosine":
             turned = 0.5 * (1.0 + math.cos(math.pi * min(self.done / self.n_epochs, 1.0)))
             self.now = self.lr_min + (self.first - self.lr_min) * turned
-        elif self.kind == "plateau":
+        elif self.kind == "plateau" and loss is not None:
             if loss < self.best * (1.0 - 1e-4):
                 self.best, self.waited = loss, 0
             else:

@@ -8,6 +8,7 @@ DIR/training.json      the record (core/training.py), of which the report is dra
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,9 +47,10 @@ class Training:
         self.sets: Sets = read_sets(configuration)
         self.start: Start = start(configuration, self.sets)
         self.stages = self.config.stages(self.sets.terms)
-        self.data = fingerprint([*self.sets.train, *self.sets.valid])
+        self.data = fingerprint(itertools.chain(self.sets.train, self.sets.valid))
         source = "" if self.start.package is None else self.start.package.key
-        self.digest = layout.sha256(f"{self.config.digest()} {self.data} {source}".encode())
+        decisive = f"{self.config.digest()} {self.data} {self.start.atomic_energies} {source}"
+        self.digest = layout.sha256(decisive.encode())
 
     def run(self, display: Display, only: int | None = None) -> TrainingRecord:
         """Train all members (or one), and when all are trained make the potential.

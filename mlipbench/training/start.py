@@ -10,6 +10,7 @@ the network itself has to give numbers of the size of 1.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -126,12 +127,14 @@ def average_energies(frames: Sequence[LabelledFrame]) -> dict[int, float]:
     Where all frames have one composition the energies are those of smallest norm: their sum is what
     the data say. Raises DataError where no frame has an energy.
     """
-    labelled = [f for f in frames if f.energy is not None]
-    if not labelled:
+    rows = [  # one frame at a time: they may be read as they are asked for
+        (Counter(f.structure.numbers.tolist()), f.energy) for f in frames if f.energy is not None
+    ]
+    if not rows:
         raise DataError("E0s: average needs frames with energies, and there are none")
-    elements = sorted({int(z) for f in labelled for z in f.structure.numbers})
-    counts = np.array([[(f.structure.numbers == z).mean() for z in elements] for f in labelled])
-    per_atom = np.array([(f.energy or 0.0) / len(f.structure) for f in labelled])
+    elements = sorted({z for atoms, _ in rows for z in atoms})
+    counts = np.array([[atoms[z] / atoms.total() for z in elements] for atoms, _ in rows])
+    per_atom = np.array([energy / atoms.total() for atoms, energy in rows])
     solved = np.linalg.lstsq(counts, per_atom, rcond=1e-10)[0]
     return dict(zip(elements, solved.tolist(), strict=True))
 

@@ -207,7 +207,7 @@ def test_answers_depend_neither_on_threads_nor_on_company(dtype):
 
 
 def test_single_precision_costs_six_digits():
-    # 2e-5 of the largest force; measured 1e-6. A product that is summed in the wrong precision shows.
+    # 2e-5 of the largest force. A product that is summed in a wrong precision shows.
     net = network(max_ell=3, hidden_irreps="16x0e+16x1o")
     largest = np.abs(answer(net, crystal(), stress=False)[1]).max()
     assert differences(net, [crystal()], dtype="float32")[1] < 2e-5 * largest

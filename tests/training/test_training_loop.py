@@ -169,6 +169,32 @@ def test_stages_follow_their_schedule(tmp_path):
     assert record.members[0].best_epoch in (2, 3)
 
 
+def test_the_cosine_counts_epochs_not_validations(tmp_path):
+    """Validated every second epoch, the rate still follows 1 + cos(pi k / 4): counting validations, it would
+    stay in the first half."""
+    path = write(tmp_path, scheduler="cosine", eval_interval=2, lr=0.01, lr_min=1e-6)
+    epochs = train(path, tmp_path / "out").members[0].epochs
+    expected = [1e-6 + 0.5 * (0.01 - 1e-6) * (1 + np.cos(np.pi * k / 4)) for k in range(4)]
+    assert [e.lr for e in epochs] == pytest.approx(expected, rel=1e-12)
+    assert [e.valid_loss is None for e in epochs] == [True, False, True, False]
+
+
+def test_energies_of_free_atoms_are_part_of_a_training(tmp_path):
+    """E0s from frames of free atoms that were exchanged: another training, not one to go on with."""
+    path = write(tmp_path, E0s="isolated", max_num_epochs=1)
+    frame_set = (tmp_path / "train.extxyz").read_text()
+    atom = (
+        '1\nLattice="20 0 0 0 20 0 0 0 20" Properties=species:S:1:pos:R:3:forces:R:3 energy={} pbc="T T T"\n'
+    )
+    for energy, refused in ((-5.0, False), (-6.0, True)):
+        (tmp_path / "train.extxyz").write_text(frame_set + atom.format(energy) + "Si 0 0 0 0 0 0\n")
+        if refused:
+            with pytest.raises(StoreError, match="of other data"):
+                train(path, tmp_path / "out")
+        else:
+            train(path, tmp_path / "out")
+
+
 def test_patience_ends_a_training(tmp_path):
     """With a learning rate of nothing the validation loss never falls after the first epoch."""
     path = write(tmp_path, lr=1e-300, lr_min=1e-300, ema_decay=None, patience=2, max_num_epochs=50)
