@@ -54,8 +54,11 @@ EMPTY = 3.5  # the highest band lies this many smearing widths above the Fermi l
 
 
 # ---------------------------------------------------------------- one calculation
-def run_pw(atoms: Atoms, folder: Path, mesh=None, cutoffs=None, bands: int | None = None) -> Atoms:
-    """Label one frame; again with more bands where the smearing would reach the highest one."""
+def run_pw(
+    atoms: Atoms, folder: Path, mesh=None, cutoffs=None, bands: int | None = None, accuracy: float = 1.0
+) -> Atoms:
+    """Label one frame; again with more bands where the smearing would reach the highest one. `accuracy`
+    is the factor by which the SCF cycle is converged further than SETTINGS say."""
     kpts, offset = mesh or structures.k_points(atoms)
     wave, density = cutoffs or (SETTINGS["ecutwfc_Ry"], SETTINGS["ecutrho_Ry"])
     bands = bands or 2 * len(atoms) + max(6, len(atoms) // 4)
@@ -63,12 +66,12 @@ def run_pw(atoms: Atoms, folder: Path, mesh=None, cutoffs=None, bands: int | Non
         "ecutwfc": wave, "ecutrho": density, "occupations": "smearing",
         "smearing": SETTINGS["smearing"], "degauss": SETTINGS["degauss_Ry"], "nbnd": bands, "nosym": True,
     }  # fmt: skip
-    labelled, result = _pw(atoms, folder, system, kpts, offset)
+    labelled, result = _pw(atoms, folder, system, kpts, offset, accuracy)
     if (
         min(max(k.eps_n) for k in result.kpts)
         < result.get_fermi_level() + EMPTY * system["degauss"] * units.Ry
     ):
-        return run_pw(atoms, folder, mesh, cutoffs, bands + max(4, len(atoms) // 4))
+        return run_pw(atoms, folder, mesh, cutoffs, bands + max(4, len(atoms) // 4), accuracy)
     return labelled
 
 
@@ -87,7 +90,7 @@ def run_atom(folder: Path) -> Atoms:
     return labelled
 
 
-def _pw(atoms: Atoms, folder: Path, system: dict, kpts, offset):
+def _pw(atoms: Atoms, folder: Path, system: dict, kpts, offset, accuracy: float = 1.0):
     """One run of pw.x: the frame with its labels and the seconds they took, and all of the answer."""
     folder.mkdir(parents=True, exist_ok=True)
     input_data = {
@@ -97,8 +100,8 @@ def _pw(atoms: Atoms, folder: Path, system: dict, kpts, offset):
         },
         "system": system,
         "electrons": {
-            "conv_thr": SETTINGS["conv_thr_Ry_per_64_atoms"] * len(atoms) / 64, "mixing_beta": 0.5,
-            "electron_maxstep": 150,
+            "conv_thr": SETTINGS["conv_thr_Ry_per_64_atoms"] * len(atoms) / 64 / accuracy,
+            "mixing_beta": 0.5, "electron_maxstep": 150,
         },
     }  # fmt: skip
     with open(folder / "pw.in", "w") as handle:
