@@ -34,6 +34,7 @@ from mlipbench.potentials.backends import Answers, Backend, CompiledBackend, Tor
 from mlipbench.potentials.identity import digest, file_digest
 from mlipbench.potentials.neighbours import NeighbourList, Pairs
 
+SILICON = Path(__file__).parent / "silicon" / "mace-si.mlip"
 ATOMS_AT_ONCE = 1000  # in one pass of `evaluate`; bounds the memory
 
 
@@ -226,6 +227,14 @@ def embedded(
     """A network of mlipbench, trained or converted: kwargs path, dtype, device, engine (compiled or
     torch), tolerance (of the compiled engine's forces, in eV/A)."""
     return EmbeddedPotential(load(path), dtype, device, engine, tolerance)
+
+
+def silicon(
+    dtype: str = "float64", device: str = "cpu", engine: str | None = None, tolerance: float = TOLERANCE
+) -> EmbeddedPotential:
+    """The committee of silicon networks that comes with mlipbench, trained on its silicon_pbe set
+    (docs/silicon.md); kwargs as of `embedded`."""
+    return embedded(SILICON, dtype, device, engine, tolerance)
 
 
 def _groups(structures: Sequence[Structure]) -> Iterator[list[Structure]]:
