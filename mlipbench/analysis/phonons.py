@@ -224,6 +224,17 @@ class Dynamics:
         vector = np.linalg.eigh(matrix)[1][:, band] / masses
         return np.asarray(vector.reshape(-1, 3) / np.linalg.norm(vector.reshape(-1, 3), axis=1).max())
 
+    def pattern(self, q: FloatArray, band: int) -> FloatArray:
+        """Displacements (n_atoms, 3) of the supercell along a mode, u_jR = Re e_j exp(iq.x_jR), the longest 1."""
+        primitive, whole = self._phonon.primitive, self._phonon.supercell
+        row = {int(atom): k for k, atom in enumerate(primitive.p2s_map)}
+        owners = [row[int(atom)] for atom in primitive.s2p_map]
+        turns = np.exp(2j * np.pi * (whole.positions @ np.linalg.inv(self.cell) @ q))
+        waves = self.mode(q, band)[owners] * turns[:, None]
+        phase = np.exp(-0.5j * np.angle((waves * waves).sum()))  # where the real part is largest
+        real = np.real(waves * phase)
+        return np.asarray(real / np.linalg.norm(real, axis=1).max())
+
     def mesh(self, length_A: float) -> tuple[FloatArray, FloatArray, tuple[int, int, int]]:
         """Wave vectors, weights (sum 1) and numbers of a mesh through Gamma that resolves `length_A`."""
         reciprocal = np.linalg.norm(np.linalg.inv(self.cell), axis=0)

@@ -11,6 +11,7 @@ from mlipbench.core.structure import FloatArray, Structure
 from mlipbench.core.units import BOLTZMANN, conversion_factor
 
 EV_PER_THZ = conversion_factor("THz", "eV")
+GAS_CONSTANT = BOLTZMANN * conversion_factor("eV", "J") * conversion_factor("mol", "1")  # J/mol/K, R
 SMALLEST_RIGID = 1e-3  # of the largest rigid motion; a rotation about the axis of a linear molecule is none
 
 
@@ -61,6 +62,11 @@ class NormalModes:
     frequencies: FloatArray  # (3 n_atoms - n_rigid,) THz, rising, negative where imaginary
     modes: FloatArray  # (3 n_atoms - n_rigid, n_atoms, 3) displacements, the largest of length 1
     rigid: FloatArray  # (n_rigid,) THz: of translations and rotations, 0 in a sound potential
+
+
+def n_modes(structure: Structure) -> int:
+    """Vibrations of a molecule: 3 n - 6, 3 n - 5 where it is linear, 0 of an atom."""
+    return 3 * len(structure) - _rigid_motions(structure).shape[1]
 
 
 def hessian_moves(structure: Structure, distance_A: float) -> list[Structure]:

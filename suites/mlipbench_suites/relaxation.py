@@ -75,11 +75,6 @@ def relax(
                 "when it was given up"
             )
             break
-    else:
-        problem = (
-            f"the cell does not come to rest: {stress:.2g} eV/A^3 of stress are left after {MOST_ROUNDS} "
-            f"steps, where {tolerance.stress_eV_per_A3:.2g} were asked"
-        )
     answer = context.evaluate([structure], ["energy", "forces"])[0]
     forces = np.zeros((0, 3)) if answer.forces is None else answer.forces
     return Relaxed(structure, energy, float(np.abs(forces).max(initial=0.0)), stress, problem)
