@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,25 @@ class Crystal:
     supercell_matrix: IntArray  # (3, 3) supercell from unit cell, as in phonopy
     primitive_matrix: FloatArray  # (3, 3) primitive cell from unit cell
     tolerance: float  # A, within which symmetry is found
+
+    @cached_property
+    def _searched(self) -> Any:
+        """phonopy with the symmetry of the supercell found, which is what takes its time."""
+        return _phonopy(self)
+
+    def phonopy(self) -> Any:
+        """A `Phonopy` of its own: what is set in it stays in it."""
+        return copy(self._searched)
+
+    @property
+    def supercell(self) -> Structure:
+        """The supercell, its atoms in the order of `Displacements` and of the forces."""
+        return _structure(self._searched.supercell, self.unit_cell)
+
+    @property
+    def primitive(self) -> Structure:
+        """The primitive cell, its atoms in the order of a mode's amplitudes."""
+        return _structure(self._searched.primitive, self.unit_cell)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,19 +120,9 @@ def multiples(cell: Structure, shortest_A: float) -> tuple[int, int, int]:
     return int(n[0]), int(n[1]), int(n[2])
 
 
-def supercell(c: Crystal) -> Structure:
-    """The supercell, its atoms in the order of `Displacements` and of the forces."""
-    return _structure(_phonopy(c).supercell, c.unit_cell)
-
-
-def primitive_cell(c: Crystal) -> Structure:
-    """The primitive cell, its atoms in the order of a mode's amplitudes."""
-    return _structure(_phonopy(c).primitive, c.unit_cell)
-
-
 def displacements(c: Crystal, distance_A: float) -> Displacements:
     """The moves from which the symmetry of the crystal makes all others."""
-    phonon = _phonopy(c)
+    phonon = c.phonopy()
     phonon.generate_displacements(distance=distance_A, is_plusminus=True, is_diagonal=True, is_trigonal=False)
     first = phonon.dataset["first_atoms"]
     return Displacements(
@@ -125,7 +136,7 @@ def force_constants(c: Crystal, moves: Displacements, forces: FloatArray) -> Flo
 
     The crystal's symmetry is used, sum rule and asymmetry are left as they come.
     """
-    phonon = _phonopy(c)
+    phonon = c.phonopy()
     phonon.dataset = {
         "natom": forces.shape[1],
         "first_atoms": [
@@ -170,7 +181,7 @@ class Dynamics:
         born_charges: FloatArray | None = None,  # (n_primitive, 3, 3) e
         dielectric: FloatArray | None = None,  # (3, 3)
     ) -> None:
-        self._phonon = _phonopy(c)
+        self._phonon = c.phonopy()
         self._phonon.force_constants = phi
         if born_charges is not None and dielectric is not None:
             self._phonon.nac_params = {

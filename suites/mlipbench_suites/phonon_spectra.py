@@ -103,7 +103,7 @@ def load(p: PhononsParams, data: Data) -> Spectra:
     reference = _reference(p, data, born, dielectric)
     exact, n_exact = first.exact_points()
     mesh, weights, numbers = first.mesh(p.mesh_A)
-    n_bands = 3 * len(phonons.primitive_cell(crystal))
+    n_bands = 3 * len(crystal.primitive)
     path = first.path(int(np.clip(MOST_BAND_POINTS // n_bands, FEWEST_PATH_POINTS, MOST_PATH_POINTS)))
     along = [[] if d is None else d.bands(path) for d in (first, check, reference)]
 
@@ -115,8 +115,8 @@ def load(p: PhononsParams, data: Data) -> Spectra:
         )
 
     return Spectra(
-        supercell=phonons.supercell(crystal),
-        primitive=phonons.primitive_cell(crystal),
+        supercell=crystal.supercell,
+        primitive=crystal.primitive,
         dynamics=first,
         violations=(violations[0], violations[1]),
         uneven=(_uneven(data, moves, "forces"), _uneven(data, moves, "forces_check")),

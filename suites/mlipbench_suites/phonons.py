@@ -175,7 +175,7 @@ class Phonons(Suite):
         if p.cell != "fixed":
             relaxation.check_periodic(start, f"relaxing the cell ({p.cell})")
         crystal = _crystal(p, start, reference)
-        supercell = phonons.supercell(crystal)
+        supercell = crystal.supercell
         moves = phonons.displacements(crystal, p.displacement_A)
         return [supercell, *moves.structures(supercell), *moves.structures(supercell)]
 
@@ -200,7 +200,7 @@ class Phonons(Suite):
         if relaxed.problem:
             return
         crystal = _crystal(p, relaxed.structure, reference)
-        supercell = phonons.supercell(crystal)
+        supercell = crystal.supercell
         moves = phonons.displacements(crystal, p.displacement_A)
         larger = moves.scaled(p.check_displacement_A / p.displacement_A)
         asked = [supercell, *moves.structures(supercell), *larger.structures(supercell)]
