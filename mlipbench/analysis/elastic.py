@@ -12,6 +12,7 @@ Physical Properties of Crystals, appendix B) and averaged over the crystal's poi
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,12 +40,14 @@ def symmetry(structure: Structure, tolerance_A: float) -> Symmetry:
     import spglib
 
     fractional = structure.positions @ np.linalg.inv(structure.cell)
-    try:
-        found = spglib.get_symmetry_dataset(
-            (structure.cell, fractional, structure.numbers), symprec=tolerance_A, angle_tolerance=-1.0
-        )
-    except spglib.SpglibError:
-        found = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of spglib about how it will report errors
+        try:
+            found = spglib.get_symmetry_dataset(
+                (structure.cell, fractional, structure.numbers), symprec=tolerance_A, angle_tolerance=-1.0
+            )
+        except spglib.SpglibError:
+            found = None
     if found is None:
         return Symmetry(1, "P1", 1, np.eye(3)[None], np.eye(3))
     columns = structure.cell.T
@@ -90,9 +93,8 @@ def strained(structure: Structure, strain: FloatArray) -> Structure:
 
 
 def from_stresses(plus: FloatArray, minus: FloatArray, strain: float) -> FloatArray:
-    """C (6, 6) as it comes from stresses (6, 3, 3) at +-`strain` of each Voigt component, in their unit."""
-    slopes = (plus - minus) / (2.0 * strain)
-    return np.array([[slope[a, b] for slope in slopes] for a, b in VOIGT])
+    """C (6, 6) as it comes from stresses (6 strains, 6 components) at +-`strain`, in their unit."""
+    return np.asarray((plus - minus).T / (2.0 * strain))
 
 
 def rotated(c: FloatArray, rotation: FloatArray) -> FloatArray:
