@@ -87,6 +87,7 @@ class Violation:
 
     sum_rule: float  # largest component of sum_j Phi_ij, eV/A^2: translating the crystal costs nothing
     asymmetry: float  # largest |Phi_ij - Phi_ji^T|, eV/A^2: second derivatives commute
+    asymmetry_rms: float  # the same, root mean square
     scale: float  # largest component of all, eV/A^2
 
 
@@ -111,6 +112,12 @@ def crystal(unit_cell: Structure, multiples: Sequence[int], tolerance: float) ->
     if not unit_cell.pbc.all():
         primitive = np.eye(3)
     return Crystal(unit_cell, np.diag(np.array(multiples, dtype=np.int64)), primitive, tolerance)
+
+
+def thickness(structure: Structure) -> float:
+    """Smallest distance in A between opposite faces of the cell, periodic axes alone."""
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(structure.cell), axis=0)
+    return float(heights[structure.pbc].min())
 
 
 def multiples(cell: Structure, shortest_A: float) -> tuple[int, int, int]:
@@ -152,9 +159,11 @@ def force_constants(c: Crystal, moves: Displacements, forces: FloatArray) -> Flo
 
 def violation(phi: FloatArray) -> Violation:
     """How far full force constants are from the rules."""
+    difference = phi - phi.transpose(1, 0, 3, 2)
     return Violation(
         float(np.abs(phi.sum(axis=1)).max()),
-        float(np.abs(phi - phi.transpose(1, 0, 3, 2)).max()),
+        float(np.abs(difference).max()),
+        float(np.sqrt(np.mean(difference**2))),
         float(np.abs(phi).max()),
     )
 
@@ -209,6 +218,7 @@ class Dynamics:
 
     def frequencies(self, q: FloatArray) -> FloatArray:
         """(n_points, n_bands) THz, rising but for the acoustic modes at Gamma, which come first."""
+        q = np.where(at_gamma(q)[:, None], 0.0, q)  # elsewhere D has the phases of a reciprocal vector
         found = self._phonon.run_qpoints(q, with_dynamical_matrices=True)
         rows = self._scale * np.array(found.frequencies, dtype=np.float64)
         for index in np.flatnonzero(at_gamma(q)):

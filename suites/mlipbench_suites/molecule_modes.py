@@ -84,7 +84,7 @@ def measure(p: PhononsParams, data: Data) -> Outcome:
         Measurement(
             name="lowest_frequency", value=float(first.frequencies[0]), unit="THz",
             stderr=max(noise, float(change[0])), n_eff=n,
-            evidence={"response": min(caused / max(force, 1e-300), MOST_RESPONSE)},
+            evidence={"response": min(caused / max(force, 1e-300), MOST_RESPONSE), "thickness": MOST_RESPONSE},
             method="lowest of all modes but translations and rotations; error: the larger of its own change "
             f"with the displacement and the {NOISE}; n_eff: number of vibrations",
             note=f"{PER_CM * first.frequencies[0]:.4g} cm^-1",

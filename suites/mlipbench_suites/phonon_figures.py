@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DOS_POINTS = 301
 DOS_WIDTH = 0.01  # of the highest frequency: standard deviation of the Gaussian on each mode
+NARROWEST_THZ = 1e-3
 HOTTEST_K = 1000.0
 
 
@@ -100,7 +101,7 @@ def _density(s: Spectra) -> Panel:
     if s.on_mesh.reference is not None:
         curves.append(s.on_mesh.reference)
     low, high = min(c.min() for c in curves), max(c.max() for c in curves)
-    width = DOS_WIDTH * high
+    width = max(DOS_WIDTH * high, NARROWEST_THZ)
     grid = np.linspace(min(low, 0.0) - 4 * width, high + 4 * width, DOS_POINTS)
     weights = 3.0 * s.free
     densities = [vibrations.density_of_states(c, weights, grid, width) for c in curves]

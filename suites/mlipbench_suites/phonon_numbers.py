@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from mlipbench_suites.phonons import PhononsParams
 
 GPA = conversion_factor("eV/A^3", "GPa")
-SYMMETRIC = 1e-4  # of the largest force constant: an asymmetry below it needs no words
+NOTICEABLE = 0.01  # of the response, or of the highest frequency: what needs words
+ASYMMETRIC = 1e-4  # of the largest force constant, r.m.s. of all
 MOST_BANDS = 30  # in the table of frequencies at special points
 NOISE = "r.m.s. change of the exact frequencies from one displacement to the other"
 
@@ -147,7 +148,7 @@ def _lowest(p: PhononsParams, s: Spectra, exact: Lowest, interpolated: Lowest) -
         unit="THz",
         stderr=max(s.noise, worst.change),
         n_eff=float(s.n_independent),
-        evidence={"response": s.response},
+        evidence={"response": s.response, "thickness": phonons.thickness(s.supercell)},
         method=f"lowest of {len(s.exact)} exact wave vectors, a mesh of {' x '.join(map(str, s.mesh_numbers))} "
         "and the band path, acoustic modes at Gamma left out; error: the larger of its own change with the "
         f"displacement and the {NOISE}; n_eff: exact frequencies apart by symmetry",
@@ -266,20 +267,29 @@ def _softening_words(s: Spectra) -> list[str]:
 
 
 def _noise_words(p: PhononsParams, s: Spectra) -> list[str]:
-    """What the asymmetry of the force constants says: noise falls with the displacement, anharmonicity rises."""
-    small, large = (v.asymmetry / max(v.scale, 1e-300) for v in s.violations)
-    if max(small, large) < SYMMETRIC:
-        return []
+    """What moves the frequencies with the displacement: noise falls with it, anharmonicity rises."""
     h, k = p.displacement_A, p.check_displacement_A
-    falls = small / max(large, 1e-300)
-    size = f"{100 * small:.2g} % of the largest at {h:g} A, {100 * large:.2g} % at {k:g} A"
-    if falls > (k / h) ** 0.5:
-        why = "it falls with the displacement, as noise of the forces does: displace further"
-    elif falls < (h / k) ** 0.5:
-        why = "it rises with the displacement, as anharmonicity does: displace less"
-    else:
-        why = "it is the same at both displacements: the forces are no gradient of an energy"
-    return [f"The force constants are not symmetric, by {size}; {why}."]
+    found = []
+    small, large = s.uneven
+    highest = float(s.on_mesh.first.max())
+    if small > max(large, NOTICEABLE):
+        found.append(
+            f"The forces after +u and -u differ by {100 * small:.2g} % of the response at {h:g} A and by "
+            f"{100 * large:.2g} % at {k:g} A: what falls with the displacement is noise of the forces. "
+            "Displace further."
+        )
+    elif s.noise > NOTICEABLE * highest:
+        found.append(
+            f"The frequencies move by {s.noise:.2g} THz (root mean square) from {h:g} to {k:g} A, and the forces "
+            "after +u and -u part with the displacement: the crystal is anharmonic. Displace less."
+        )
+    first, second = (v.asymmetry_rms / max(v.scale, 1e-300) for v in s.violations)
+    if first > ASYMMETRIC and 2 / 3 < first / max(second, 1e-300) < 3 / 2:
+        found.append(
+            f"The force constants are not symmetric, by {100 * first:.2g} % of the largest (root mean square) at "
+            "either displacement: the forces are no gradient of an energy."
+        )
+    return found
 
 
 def _displacement_table(p: PhononsParams, s: Spectra) -> Table:

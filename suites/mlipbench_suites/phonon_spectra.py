@@ -73,6 +73,8 @@ class Spectra:
     def noise(self) -> float:
         """Root mean square change of the exact frequencies with the displacement, THz."""
         counted = phonons.optical_only(self.exact, self.n_bands)
+        if not counted.any():  # one atom, and Gamma alone
+            return 0.0
         return float(np.sqrt(np.mean(self.at_exact.change[counted] ** 2)))
 
     @property

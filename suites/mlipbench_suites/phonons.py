@@ -120,7 +120,7 @@ class Phonons(Suite):
             limit=IMAGINARY_THZ,
             unit="THz",
             item=7,
-            needs=(Evidence("response", 20, "residual forces"),),
+            needs=(Evidence("response", 20, "residual forces"), Evidence("thickness", 8, "A")),
             source="deployment checklist, item 7: no imaginary modes in stable phases; noise allowed for",
         ),
         Criterion(
