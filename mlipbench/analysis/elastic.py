@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,9 +44,8 @@ def symmetry(structure: Structure, tolerance_A: float) -> Symmetry:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of spglib about how it will report errors
         try:
-            found = spglib.get_symmetry_dataset(
-                (structure.cell, fractional, structure.numbers), symprec=tolerance_A, angle_tolerance=-1.0
-            )
+            cell: Any = (structure.cell, fractional, structure.numbers)
+            found = spglib.get_symmetry_dataset(cell, symprec=tolerance_A, angle_tolerance=-1.0)
         except spglib.SpglibError:
             found = None
     if found is None:
@@ -239,9 +239,7 @@ def _counts(basis: FloatArray) -> IntArray:
     columns = basis.T  # (36, 21): the value of an entry as a combination of invariants
     counts = np.zeros(36, dtype=np.int64)
     for k, column in enumerate(columns):
-        same = np.minimum(
-            np.abs(columns - column).max(axis=1), np.abs(columns + column).max(axis=1)
-        ) < SAME
+        same = np.minimum(np.abs(columns - column).max(axis=1), np.abs(columns + column).max(axis=1)) < SAME
         counts[k] = int(same.sum())
     return counts.reshape(6, 6)
 

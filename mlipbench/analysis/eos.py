@@ -8,8 +8,8 @@ minimum, curvature and slope of the curvature follow in closed form.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,14 +69,17 @@ def birch_murnaghan(volumes: FloatArray, energies: FloatArray) -> Fit:
             f"the energies between {v[0]:.4g} and {v[-1]:.4g} A^3 have no minimum there: choose other volumes"
         )
     inner = _inner_half(v, e, scale)
-    errors = []
-    for index in range(3):
-        slope = _gradient(lambda c, k=index: _number(c, scale, k), whole)
-        noise = float(slope @ covariance @ slope)
-        form = 0.0 if inner is None else inner[index] - values[index]
-        errors.append(float(np.sqrt(noise + form**2)))
+    slopes = _slopes(whole, scale)  # (3, n_coefficients)
+    noise = np.einsum("ki,ij,kj->k", slopes, covariance, slopes)
+    form = np.zeros(3) if inner is None else np.subtract(inner, values)
+    errors = np.sqrt(noise + form**2)
     return Fit(
-        *(number for pair in zip(values, errors, strict=True) for number in pair),
+        volume=values[0],
+        volume_error=float(errors[0]),
+        bulk_modulus=values[1],
+        bulk_modulus_error=float(errors[1]),
+        derivative=values[2],
+        derivative_error=float(errors[2]),
         energy=float(np.polynomial.polynomial.polyval((values[0] / scale) ** (-2 / 3), whole)),
         residual=residual,
         n_points=len(v),
@@ -85,7 +88,7 @@ def birch_murnaghan(volumes: FloatArray, energies: FloatArray) -> Fit:
     )
 
 
-def _solve(v: FloatArray, e: FloatArray, scale: float) -> tuple[FloatArray, FloatArray, float]:
+def _solve(v: FloatArray, e: FloatArray, scale: float) -> tuple[Any, Any, float]:
     """Coefficients, their covariance from the scatter, r.m.s. residual."""
     design = np.vander((v / scale) ** (-2.0 / 3.0), N_COEFFICIENTS, increasing=True)
     shift = float(e.mean())  # energies of hundreds of eV against differences of meV
@@ -136,18 +139,13 @@ def _numbers(c: FloatArray, scale: float) -> tuple[float, float, float] | None:
     return volume, EV_PER_A3_IN_GPA * bulk, -slope * volume / bulk
 
 
-def _number(c: FloatArray, scale: float, index: int) -> float:
-    found = _numbers(c, scale)
-    return float("nan") if found is None else found[index]
-
-
-def _gradient(f: Callable[[FloatArray], float], c: FloatArray) -> FloatArray:
-    """df/dc by central differences, steps relative to the curvature's own size."""
+def _slopes(c: FloatArray, scale: float) -> FloatArray:
+    """(3, n_coefficients): derivatives of `_numbers` by central differences; 0 where a minimum is lost."""
     step = 1e-6 * float(np.abs(c[1:]).max())
-    found = []
+    found = np.zeros((3, len(c)))
     for k in range(len(c)):
-        up, down = c.copy(), c.copy()
-        up[k] += step
-        down[k] -= step
-        found.append((f(up) - f(down)) / (2 * step))
-    return np.nan_to_num(np.array(found))
+        shift = step * np.eye(len(c))[k]
+        up, down = _numbers(c + shift, scale), _numbers(c - shift, scale)
+        if up is not None and down is not None:
+            found[:, k] = np.subtract(up, down) / (2 * step)
+    return found

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -101,12 +102,13 @@ class Path:
 
 
 def crystal(unit_cell: Structure, multiples: Sequence[int], tolerance: float) -> Crystal:
-    """A crystal whose supercell is (n1, n2, n3) unit cells. Raises DataError where the cell spans no space."""
+    """A crystal whose supercell is (n1, n2, n3) unit cells. Raises DataError for a cell without volume."""
     from phonopy.structure.cells import guess_primitive_matrix
 
     if unit_cell.volume < ON_GAMMA:
         raise DataError(
-            f"phonons need a cell that spans space, got {unit_cell.cell.tolist()}; put vacuum around the atoms"
+            f"phonons need a cell that spans space, got {unit_cell.cell.tolist()}: put vacuum around the "
+            "atoms"
         )
     primitive = np.array(guess_primitive_matrix(_atoms(unit_cell), symprec=tolerance), dtype=np.float64)
     if not unit_cell.pbc.all():
@@ -211,9 +213,7 @@ class Dynamics:
     @classmethod
     def of_reference(cls, reference: PhononReference, tolerance: float) -> Dynamics:
         """Of a reference's force constants, with its Born charges where it has them."""
-        c = Crystal(
-            reference.unit_cell, reference.supercell_matrix, reference.primitive_matrix, tolerance
-        )
+        c = Crystal(reference.unit_cell, reference.supercell_matrix, reference.primitive_matrix, tolerance)
         return cls(c, reference.force_constants, reference.born_charges, reference.dielectric)
 
     def frequencies(self, q: FloatArray) -> FloatArray:
@@ -246,7 +246,7 @@ class Dynamics:
         return np.asarray(vector.reshape(-1, 3) / np.linalg.norm(vector.reshape(-1, 3), axis=1).max())
 
     def pattern(self, q: FloatArray, band: int) -> FloatArray:
-        """Displacements (n_atoms, 3) of the supercell along a mode, u_jR = Re e_j exp(iq.x_jR), the longest 1."""
+        """Displacements (n_atoms, 3) along a mode, u_jR = Re e_j exp(iq.x_jR), the longest 1."""
         primitive, whole = self._phonon.primitive, self._phonon.supercell
         row = {int(atom): k for k, atom in enumerate(primitive.p2s_map)}
         owners = [row[int(atom)] for atom in primitive.s2p_map]
@@ -283,13 +283,11 @@ class Dynamics:
         """The customary path of the Bravais lattice, about `n_points` in all."""
         from ase.cell import Cell
 
-        whole = Cell(self.cell).bandpath(npoints=0, pbc=self._pbc)
+        build: Any = Cell
+        whole = build(self.cell).bandpath(npoints=0, pbc=self._pbc.tolist())
         special = whole.special_points
         ends = [
-            pair
-            for part in whole.path.split(",")
-            for names in [_names(part)]
-            for pair in zip(names, names[1:], strict=False)
+            pair for part in whole.path.split(",") for names in [_names(part)] for pair in pairwise(names)
         ]
         reciprocal = 2.0 * np.pi * np.linalg.inv(self.cell).T
         lengths = [float(np.linalg.norm((special[b] - special[a]) @ reciprocal)) for a, b in ends]

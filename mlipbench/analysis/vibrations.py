@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class NormalModes:
 
 def n_modes(structure: Structure) -> int:
     """Vibrations of a molecule: 3 n - 6, 3 n - 5 where it is linear, 0 of an atom."""
-    return 3 * len(structure) - _rigid_motions(structure).shape[1]
+    return 3 * len(structure) - int(_rigid_motions(structure).shape[1])
 
 
 def hessian_moves(structure: Structure, distance_A: float) -> list[Structure]:
@@ -115,5 +116,6 @@ def _rigid_motions(structure: Structure) -> FloatArray:
     return np.asarray(u[:, s > SMALLEST_RIGID * s[0]])
 
 
-def _signed(squares: FloatArray) -> FloatArray:
+def _signed(squares: Any) -> FloatArray:
+    """Eigenvalues in eV/A^2/u as frequencies in THz, negative where imaginary."""
     return np.asarray(THZ * np.sign(squares) * np.sqrt(np.abs(squares)))

@@ -89,9 +89,7 @@ def load(p: EosElasticParams, data: Data) -> Constants:
     average = both[1]
     left = GPA * float(data.array("residual")[1])
     errors = np.sqrt(average.scatter**2 + (average.values - both[0].values) ** 2 + left**2)
-    return Constants(
-        (raw[0], raw[1]), average.values, errors, average.independent, 2.0 * average.equivalent
-    )
+    return Constants((raw[0], raw[1]), average.values, errors, average.independent, 2.0 * average.equivalent)
 
 
 def _rest(data: Data) -> list[Measurement]:
@@ -170,26 +168,25 @@ def _relative(
     total = float(np.hypot(error, value / r.value * r.error))
     known = f" ± {r.error:.2g}" if r.error else ", its error not stated"
     return Measurement(
-        name=name, value=100 * (value / r.value - 1), unit="%", stderr=100 * total / abs(r.value), n_eff=n_eff,
-        conditions=conditions, method="deviation from the reference; error: of both, added in squares",
+        name=name, value=100 * (value / r.value - 1), unit="%", stderr=100 * total / abs(r.value),
+        n_eff=n_eff, conditions=conditions,
+        method="deviation from the reference; error: of both, added in squares",
         note=f"{value:.4g} where the reference has {r.value:.4g}{known} ({r.theory})",
     )  # fmt: skip
 
 
 def _elastic(c: Constants, references: dict[str, Reference]) -> list[Measurement]:
-    found = []
-    for entry in c.independent:
-        found.append(
-            Measurement(
-                name="elastic_constant", value=float(c.values[entry]), unit="GPa",
-                stderr=float(c.errors[entry]), n_eff=float(c.n_eff[entry]),
-                conditions={"constant": elastic.name(entry)}, method=CONSTANTS,
-            )
-        )  # fmt: skip
+    found = [
+        Measurement(
+            name="elastic_constant", value=float(c.values[entry]), unit="GPa", stderr=float(c.errors[entry]),
+            n_eff=float(c.n_eff[entry]), conditions={"constant": elastic.name(entry)}, method=CONSTANTS,
+        )
+        for entry in c.independent
+    ]  # fmt: skip
     for name, reference in references.items():
         if not name.startswith("C"):
             continue
-        entry = (int(name[1]) - 1, int(name[2]) - 1)
+        entry = _entry(name)
         if abs(reference.value) < VANISHES * float(np.abs(c.values).max()):
             continue
         found.append(
@@ -206,9 +203,9 @@ def _elastic(c: Constants, references: dict[str, Reference]) -> list[Measurement
     found.append(
         Measurement(
             name="born_stability", value=value, unit="GPa", stderr=error,
-            n_eff=float(min(c.n_eff[entry] for entry in c.independent)), evidence={},
-            method="smallest eigenvalue of the elastic constants (Mandel's notation); error: carried over from "
-            "theirs; n_eff: of the constant with the fewest determinations",
+            n_eff=float(min(c.n_eff[entry] for entry in c.independent)),
+            method="smallest eigenvalue of the elastic constants (Mandel's notation); error: carried over "
+            "from theirs; n_eff: of the constant with the fewest determinations",
         )
     )  # fmt: skip
     return found
@@ -220,7 +217,7 @@ def _averages(c: Constants, fit: eos.Fit | None) -> list[Measurement]:
         return []
     m = elastic.moduli(c.values)
     found = [
-        Measurement(name=name, value=value, unit=unit, exact=True, note="Voigt-Reuss-Hill, from the constants")
+        Measurement(name=name, value=value, unit=unit, exact=True, note="Voigt-Reuss-Hill")
         for name, value, unit in (
             ("shear_modulus", m.shear, "GPa"),
             ("young_modulus", m.young, "GPa"),
@@ -236,8 +233,8 @@ def _averages(c: Constants, fit: eos.Fit | None) -> list[Measurement]:
                 name="bulk_modulus_agreement", value=100 * (m.bulk_reuss / fit.bulk_modulus - 1), unit="%",
                 stderr=100 * float(error) / fit.bulk_modulus,
                 n_eff=float(fit.n_points - eos.N_COEFFICIENTS + 1),
-                method="bulk modulus of the elastic constants under hydrostatic pressure (Reuss) less that of "
-                "the equation of state; error: of both, added in squares",
+                method="bulk modulus of the elastic constants under hydrostatic pressure (Reuss) less that "
+                "of the equation of state; error: of both, added in squares",
                 note=f"{m.bulk_reuss:.4g} GPa against {fit.bulk_modulus:.4g} GPa",
             )
         )  # fmt: skip
@@ -252,9 +249,7 @@ def _summary(fit: eos.Fit | None, c: Constants, references: dict[str, Reference]
             ("bulk_modulus", "GPa", fit.bulk_modulus, fit.bulk_modulus_error),
             ("bulk_modulus_derivative", "1", fit.derivative, fit.derivative_error),
         ]
-    numbers += [
-        (elastic.name(e), "GPa", float(c.values[e]), float(c.errors[e])) for e in c.independent
-    ]
+    numbers += [(elastic.name(e), "GPa", float(c.values[e]), float(c.errors[e])) for e in c.independent]
     rows: list[list[str | float | int | None]] = []
     for name, unit, value, error in numbers:
         r = references.get(name)
@@ -293,11 +288,17 @@ def _matrix(p: EosElasticParams, c: Constants) -> Table:
     ]
     return Table(
         id="eos-elastic-entries",
-        caption="Elastic constants (GPa) in the axes of the standardised cell (a along x, b in the xy plane): as "
-        "they come at either strain, and extrapolated to no strain and averaged over the point group.",
+        caption="Elastic constants (GPa) in the axes of the standardised cell (a along x, b in the xy "
+        "plane): as they come at either strain, and extrapolated to no strain and averaged over the point "
+        "group.",
         columns=["entry", f"at {p.strains[0]:g}", f"at {p.strains[1]:g}", "averaged", "error"],
         rows=rows,
     )
+
+
+def _entry(name: str) -> tuple[int, int]:
+    """C12 -> (0, 1)."""
+    return int(name[1]) - 1, int(name[2]) - 1
 
 
 def _words(data: Data, c: Constants, references: dict[str, Reference]) -> list[str]:
@@ -309,16 +310,16 @@ def _words(data: Data, c: Constants, references: dict[str, Reference]) -> list[s
     value, _ = elastic.stability(c.values, c.errors)
     if value <= 0:
         found.append(
-            f"The crystal is not stable against strain: the energy falls along one of them, by {-value:.3g} GPa. "
-            "A larger cell or another phase has a lower energy."
+            f"The crystal is not stable against strain: the energy falls along one of them, by {-value:.3g} "
+            "GPa. A larger cell or another phase has a lower energy."
         )
-    ratios = np.array(
-        [c.values[int(n[1]) - 1, int(n[2]) - 1] / r.value for n, r in references.items() if n[0] == "C" and r.value]
-    )
+    compared = {n: r.value for n, r in references.items() if n.startswith("C") and r.value}
+    ratios = np.array([c.values[_entry(n)] / value for n, value in compared.items()])
     if len(ratios) > 2 and np.ptp(ratios) < 0.3 * abs(ratios.mean() - 1):
         word = "soft" if ratios.mean() < 1 else "hard"
         found.append(
-            f"All elastic constants are too {word} by one factor, {ratios.mean():.3f}: the curvature of the energy "
-            "is wrong as a whole, as in a potential trained on too few displaced and strained structures."
+            f"All elastic constants are too {word} by one factor, {ratios.mean():.3f}: the curvature of the "
+            "energy is wrong as a whole, as in a potential trained on too few displaced and strained "
+            "structures."
         )
     return found

@@ -81,7 +81,9 @@ class EosElasticParams(SuiteParams):
     def _names(cls, values: dict[str, ModulusRef]) -> dict[str, ModulusRef]:
         wrong = [name for name in values if not re.fullmatch(r"C([1-6])([1-6])", name) or name[1] > name[2]]
         if wrong:
-            raise ValueError(f"expected names C11, C12, ..., C66 (the smaller digit first), got {', '.join(wrong)}")
+            raise ValueError(
+                f"expected names C11, C12, ..., C66 (the smaller digit first), got {', '.join(wrong)}"
+            )
         return values
 
     @field_validator("strains")
@@ -113,11 +115,11 @@ class EosElastic(Suite):
         "cell relaxed at each, are fitted after Birch [@birch1947]; the errors are what the scatter leaves "
         "open and how far a fit of the inner half of the volumes moves the numbers. Elastic constants are "
         "central differences of the stress at two sizes of each of the six strains, atoms relaxed, "
-        "extrapolated to no strain; a potential without stress is asked for energies of strained cells in its "
-        "place. They are turned into the axes of the standardised cell and averaged over the point group of "
-        "the crystal [@togo2024]; the scatter of entries that symmetry makes equal and the change with the "
-        "strain make the error. The smallest eigenvalue must be positive [@mouhat2014]. The bulk modulus of "
-        "the elastic constants must be that of the equation of state, which is measured another way."
+        "extrapolated to no strain; a potential without stress is asked for energies of strained cells in "
+        "its place. They are turned into the axes of the standardised cell and averaged over the point group "
+        "of the crystal [@togo2024]; the scatter of entries that symmetry makes equal and the change with "
+        "the strain make the error. The smallest eigenvalue must be positive [@mouhat2014]. The bulk modulus "
+        "of the elastic constants must be that of the equation of state, which is measured another way."
     )
     citations = (
         literature.EQUATION_OF_STATE,
@@ -171,8 +173,8 @@ class EosElastic(Suite):
             limit=2.0,
             unit="%",
             level="advisory",
-            source="one quantity measured in two ways: the strains were small, the fit was good, the stress is "
-            "the derivative of the energy",
+            source="one quantity measured in two ways: the strains were small, the fit was good, the stress "
+            "is the derivative of the energy",
         ),
     )
     Params: ClassVar[type[SuiteParams]] = EosElasticParams

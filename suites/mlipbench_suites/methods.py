@@ -99,13 +99,13 @@ def phonons(p: PhononsParams, s: Spectra, start: Structure) -> str:
         )
     return (
         f"Phonons of {_crystal(p.structure, p.reference, start)} were computed by finite displacements "
-        f"[@parlinski1997] with phonopy [@togo2023]. {_relaxed(p.cell, p.force_tolerance_eV_per_A)} Atoms of a "
-        f"supercell of {len(s.supercell)} atoms were displaced by {p.displacement_A:g} A to both sides; "
-        "symmetry [@togo2024], the acoustic sum rule and the permutation of indices were imposed on the force "
-        f"constants. Frequencies were evaluated at the {len(s.exact)} wave vectors that the supercell holds, on "
-        f"a mesh of {' x '.join(map(str, s.mesh_numbers))} and along the band path; their standard errors were "
-        f"the change to displacements of {p.check_displacement_A:g} A. Heat capacity and free energy were "
-        f"harmonic, at {p.temperature_K:g} K.{compared}"
+        f"[@parlinski1997] with phonopy [@togo2023]. {_relaxed(p.cell, p.force_tolerance_eV_per_A)} Atoms of "
+        f"a supercell of {len(s.supercell)} atoms were displaced by {p.displacement_A:g} A to both sides; "
+        "symmetry [@togo2024], the acoustic sum rule and the permutation of indices were imposed on the "
+        f"force constants. Frequencies were evaluated at the {len(s.exact)} wave vectors that the supercell "
+        f"holds, on a mesh of {' x '.join(map(str, s.mesh_numbers))} and along the band path; their standard "
+        f"errors were the change to displacements of {p.check_displacement_A:g} A. Heat capacity and free "
+        f"energy were harmonic, at {p.temperature_K:g} K.{compared}"
     )
 
 
@@ -124,12 +124,12 @@ def eos_elastic(p: EosElasticParams, start: Structure, has_stress: bool) -> str:
     source = "stresses" if has_stress else "differences of the energy"
     strains = _joined([100 * strain for strain in p.strains], "%")
     return (
-        f"The equation of state of {_crystal(p.structure, None, start)} was fitted after Birch [@birch1947] to "
-        f"energies at {p.volumes} volumes within {100 * p.volume_range:g} % of the volume at rest, atoms and "
-        "shape of the cell relaxed at each. "
+        f"The equation of state of {_crystal(p.structure, None, start)} was fitted after Birch [@birch1947] "
+        f"to energies at {p.volumes} volumes within {100 * p.volume_range:g} % of the volume at rest, atoms "
+        "and shape of the cell relaxed at each. "
         f"{_relaxed('symmetry', p.force_tolerance_eV_per_A)} Elastic constants were central differences of "
-        f"{source} at strains of {strains} of each of the six kinds, atoms relaxed, extrapolated to no strain "
-        "and averaged over the point group [@togo2024]; their standard errors combined the scatter of "
+        f"{source} at strains of {strains} of each of the six kinds, atoms relaxed, extrapolated to no "
+        "strain and averaged over the point group [@togo2024]; their standard errors combined the scatter of "
         "equivalent entries and the change with the strain. Moduli of a polycrystal were those of Hill "
         "[@hill1952]; Born's condition of stability was the smallest eigenvalue [@mouhat2014]."
     )

@@ -28,6 +28,7 @@ from mlipbench_suites.phonon_spectra import IMAGINARY_THZ, MOST_RESPONSE, PER_CM
 if TYPE_CHECKING:
     from mlipbench_suites.phonons import PhononsParams
 
+WITHOUT_IMAGES_A = 1e9  # in place of infinity: a molecule cannot be too thin
 NOISE = "r.m.s. change of the vibrations from one displacement to the other"
 
 
@@ -41,8 +42,8 @@ def check_reference(start: Structure, curve: Curve) -> None:
     expected = vibrations.n_modes(start)
     if len(curve) != expected:
         raise InputError(
-            f"molecule_reference has {len(curve)} frequencies, a molecule of {len(start)} atoms like this has "
-            f"{expected}: give all vibrations, rising, without translations and rotations"
+            f"molecule_reference has {len(curve)} frequencies, a molecule of {len(start)} atoms like this "
+            f"has {expected}: give all vibrations, rising, without translations and rotations"
         )
 
 
@@ -84,15 +85,17 @@ def measure(p: PhononsParams, data: Data) -> Outcome:
         Measurement(
             name="lowest_frequency", value=float(first.frequencies[0]), unit="THz",
             stderr=max(noise, float(change[0])), n_eff=n,
-            evidence={"response": min(caused / max(force, 1e-300), MOST_RESPONSE), "thickness": MOST_RESPONSE},
+            evidence={
+                "response": min(caused / max(force, 1e-300), MOST_RESPONSE), "thickness": WITHOUT_IMAGES_A
+            },
             method="lowest of all modes but translations and rotations; error: the larger of its own change "
             f"with the displacement and the {NOISE}; n_eff: number of vibrations",
             note=f"{PER_CM * first.frequencies[0]:.4g} cm^-1",
         ),
         Measurement(
             name="rigid_frequency", value=PER_CM * float(np.abs(first.rigid).max()), unit="cm^-1", exact=True,
-            note="largest of translations and rotations, which cost nothing; the rest of a relaxation that has "
-            "not come to its end, or a potential that knows directions in space",
+            note="largest of translations and rotations, which cost nothing; the rest of a relaxation that "
+            "has not come to its end, or a potential that knows directions in space",
         ),
         Measurement(name="noise_floor", value=noise, unit="THz", exact=True, method=NOISE),
         Measurement(name="residual_force", value=1000 * force, unit="meV/A", exact=True),
@@ -184,8 +187,9 @@ def _pictures(molecule: Structure, modes: vibrations.NormalModes) -> list[Struct
         picture(
             "phonons-lowest-mode",
             molecule,
-            f"The mode of lowest frequency, {PER_CM * lowest:.4g} cm^-1: the arrows point where the atoms go. "
-            "Along them the energy falls, so this is no minimum. A sound potential has no such mode there.",
+            f"The mode of lowest frequency, {PER_CM * lowest:.4g} cm^-1: the arrows point where the atoms "
+            "go. Along them the energy falls, so this is no minimum. A sound potential has no such mode "
+            "there.",
             f"Displacements of the imaginary mode at {PER_CM * lowest:.4g} cm^-1.",
             arrows=modes.modes[0],
             arrow_unit="relative",

@@ -166,15 +166,15 @@ def _thermal(p: PhononsParams, s: Spectra) -> Figure:
     for label, frequencies in named.items():
         found = [vibrations.thermal(frequencies, s.free, float(t)) for t in temperatures]
         role = "data" if label == "potential" else "reference"
-        heat.append(
-            line(temperatures, vibrations.GAS_CONSTANT * np.array([t.heat_capacity for t in found]), label, role)
-        )
+        capacity = vibrations.GAS_CONSTANT * np.array([t.heat_capacity for t in found])
+        heat.append(line(temperatures, capacity, label, role))
         free.append(line(temperatures, 1000 * np.array([t.free_energy for t in found]), label, role))
     limit = 3 * vibrations.GAS_CONSTANT
     return Figure(
         id="phonons-thermal",
-        caption="Harmonic heat capacity at constant volume with the limit of Dulong and Petit, and vibrational "
-        "free energy. A potential that is too soft has too large a heat capacity and too low a free energy.",
+        caption="Harmonic heat capacity at constant volume with the limit of Dulong and Petit, and "
+        "vibrational free energy. A potential that is too soft has too large a heat capacity and too low a "
+        "free energy.",
         alt=f"The heat capacity rises to {heat[0].y[-1]:.3g} J/mol/K at {temperatures[-1]:.0f} K.",
         panels=[
             Panel(
@@ -195,7 +195,8 @@ def _mode(s: Spectra, worst: Lowest) -> StructurePicture:
         s.supercell,
         f"The mode of lowest frequency, {worst.frequency:.3g} THz at q = "
         f"({', '.join(f'{x:.3g}' for x in worst.q)}): the arrows point where the atoms go. Along them the "
-        "energy falls, so this is not the stable phase of this potential. A sound potential has no such mode.",
+        "energy falls, so this is not the stable phase of this potential. A sound potential has no such "
+        "mode.",
         f"Displacements of the imaginary mode at {worst.frequency:.3g} THz.",
         arrows=s.dynamics.pattern(worst.q, worst.band),
         arrow_unit="relative",

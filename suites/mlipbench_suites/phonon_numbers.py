@@ -127,9 +127,7 @@ def _lowest_of(q: FloatArray, bands: phonon_spectra.Bands, n_bands: int, exact: 
     if not np.isfinite(counted).any():  # one atom, and Gamma alone
         return Lowest(np.inf, 0.0, np.zeros(3), 0, exact)
     point, band = np.unravel_index(int(counted.argmin()), counted.shape)
-    return Lowest(
-        float(counted[point, band]), float(bands.change[point, band]), q[point], int(band), exact
-    )
+    return Lowest(float(counted[point, band]), float(bands.change[point, band]), q[point], int(band), exact)
 
 
 def _lowest(p: PhononsParams, s: Spectra, exact: Lowest, interpolated: Lowest) -> Measurement:
@@ -149,9 +147,10 @@ def _lowest(p: PhononsParams, s: Spectra, exact: Lowest, interpolated: Lowest) -
         stderr=max(s.noise, worst.change),
         n_eff=float(s.n_independent),
         evidence={"response": s.response, "thickness": phonons.thickness(s.supercell)},
-        method=f"lowest of {len(s.exact)} exact wave vectors, a mesh of {' x '.join(map(str, s.mesh_numbers))} "
-        "and the band path, acoustic modes at Gamma left out; error: the larger of its own change with the "
-        f"displacement and the {NOISE}; n_eff: exact frequencies apart by symmetry",
+        method=f"lowest of {len(s.exact)} exact wave vectors, a mesh of "
+        f"{' x '.join(map(str, s.mesh_numbers))} and the band path, acoustic modes at Gamma left out; error: "
+        f"the larger of its own change with the displacement and the {NOISE}; n_eff: exact frequencies "
+        "apart by symmetry",
         note=where,
     )
 
@@ -187,30 +186,29 @@ def _evidence(p: PhononsParams, s: Spectra) -> list[Measurement]:
 
 def _thermal(p: PhononsParams, s: Spectra) -> list[Measurement]:
     """Heat capacity and free energy, and their errors against the reference."""
-    first, check = (vibrations.thermal(f, s.free, p.temperature_K) for f in (s.on_mesh.first, s.on_mesh.check))
+    mesh = s.on_mesh
+    first, check = (vibrations.thermal(f, s.free, p.temperature_K) for f in (mesh.first, mesh.check))
     conditions: dict[str, float | str] = {"temperature_K": p.temperature_K}
-    note = f"{100 * first.left_out:.2g} % of the modes are imaginary and do not count" if first.left_out else ""
-    boltzmann = vibrations.GAS_CONSTANT
+    note = f"{100 * first.left_out:.2g} % of the modes are imaginary, and do not count"
     rows = [
-        ("heat_capacity", "J/mol/K", boltzmann, first.heat_capacity, check.heat_capacity),
+        ("heat_capacity", "J/mol/K", vibrations.GAS_CONSTANT, first.heat_capacity, check.heat_capacity),
         ("free_energy", "meV/atom", 1000.0, first.free_energy, check.free_energy),
     ]
     reference = None
-    if s.on_mesh.reference is not None:
-        reference = vibrations.thermal(s.on_mesh.reference, s.free, p.temperature_K)
+    if mesh.reference is not None:
+        reference = vibrations.thermal(mesh.reference, s.free, p.temperature_K)
     found = []
     for name, unit, factor, value, other in rows:
         common = {
             "unit": unit, "stderr": factor * abs(value - other), "n_eff": float(s.n_independent),
             "conditions": conditions,
             "method": "harmonic, on the mesh; error: its change with the displacement",
+            "note": note if first.left_out else "",
         }  # fmt: skip
-        found.append(Measurement.model_validate({"name": name, "value": factor * value, "note": note, **common}))
+        found.append(Measurement.model_validate({"name": name, "value": factor * value, **common}))
         if reference is not None:
             difference = factor * (value - getattr(reference, name))
-            found.append(
-                Measurement.model_validate({"name": f"{name}_error", "value": difference, **common})
-            )
+            found.append(Measurement.model_validate({"name": f"{name}_error", "value": difference, **common}))
     return found
 
 
@@ -225,7 +223,7 @@ def _comparison(s: Spectra) -> list[Measurement]:
     slope_noise = abs(slope - float((w * s.on_mesh.check * r).sum() / (w * r * r).sum()))
     point, band = np.unravel_index(int((np.abs(f - r) * (w > 0)).argmax()), f.shape)
     n = float(s.n_independent)
-    method = "band by band on the mesh, acoustic modes at Gamma left out; error: mean change with the displacement"
+    method = "band by band on the mesh, no acoustic modes at Gamma; error: mean change with the displacement"
     theory = f"reference: {s.theory or 'level of theory not stated'}"
     return [
         Measurement(
@@ -237,7 +235,8 @@ def _comparison(s: Spectra) -> list[Measurement]:
         ),
         Measurement(
             name="largest_frequency_error", value=float(f[point, band] - r[point, band]), unit="THz",
-            stderr=float(s.on_mesh.change[point, band]), n_eff=n, method="its own change with the displacement",
+            stderr=float(s.on_mesh.change[point, band]), n_eff=n,
+            method="error: its own change with the displacement",
             note=f"at q = {_vector(s.mesh[point])}, where the reference has {r[point, band]:.3g} THz",
         ),
         Measurement(
@@ -280,14 +279,14 @@ def _noise_words(p: PhononsParams, s: Spectra) -> list[str]:
         )
     elif s.noise > NOTICEABLE * highest:
         found.append(
-            f"The frequencies move by {s.noise:.2g} THz (root mean square) from {h:g} to {k:g} A, and the forces "
-            "after +u and -u part with the displacement: the crystal is anharmonic. Displace less."
+            f"The frequencies move by {s.noise:.2g} THz (root mean square) from {h:g} to {k:g} A, and the "
+            "forces after +u and -u part with the displacement: the crystal is anharmonic. Displace less."
         )
     first, second = (v.asymmetry_rms / max(v.scale, 1e-300) for v in s.violations)
     if first > ASYMMETRIC and 2 / 3 < first / max(second, 1e-300) < 3 / 2:
         found.append(
-            f"The force constants are not symmetric, by {100 * first:.2g} % of the largest (root mean square) at "
-            "either displacement: the forces are no gradient of an energy."
+            f"The force constants are not symmetric, by {100 * first:.2g} % of the largest (root mean "
+            "square) at either displacement: the forces are no gradient of an energy."
         )
     return found
 
@@ -335,7 +334,15 @@ def _frequency_table(s: Spectra) -> list[Table]:
             id="phonons-frequencies",
             caption="Frequencies at the special points of the path, with their change from one displacement "
             "to the other.",
-            columns=["point", "band", "f (THz)", "f (cm^-1)", "change (THz)", "reference (THz)", "error (THz)"],
+            columns=[
+                "point",
+                "band",
+                "f (THz)",
+                "f (cm^-1)",
+                "change (THz)",
+                "reference (THz)",
+                "error (THz)",
+            ],
             rows=rows,
         )
     ]

@@ -166,7 +166,6 @@ def _uneven(data: Data, moves: phonons.Displacements, name: str) -> float:
     return worst / scale
 
 
-
 def _response(data: Data) -> float:
     rest = data.array("forces_rest")
     caused = float(np.abs(data.array("forces") - rest).max())

@@ -101,15 +101,16 @@ class Phonons(Suite):
     title: ClassVar[str] = "Phonons"
     method: ClassVar[str] = (
         "The structure is relaxed first, and its space group compared with that of the start. Atoms of a "
-        "supercell are displaced to both sides; the crystal's symmetry makes the force constants of these few "
-        "forces [@parlinski1997], by phonopy [@togo2023]. What they lack of the acoustic sum rule and of "
+        "supercell are displaced to both sides; the crystal's symmetry makes the force constants of these "
+        "few forces [@parlinski1997], by phonopy [@togo2023]. What they lack of the acoustic sum rule and of "
         "symmetry is reported, then both are imposed. Frequencies are exact at the wave vectors that the "
-        "supercell holds, and interpolated on a mesh and along the band path; the lowest counts, the acoustic "
-        "modes at Gamma left out, and one below -0.05 THz is imaginary. A second, larger displacement gives "
-        "every comparison its noise floor: the root mean square change of the frequencies is their standard "
-        "error. Against a reference the frequencies are compared band by band at the same wave vectors, with "
-        "the slope of a line through the origin (below 1: softened), and the harmonic heat capacity and free "
-        "energy. Of a molecule the normal modes are taken within all that is no translation or rotation."
+        "supercell holds, and interpolated on a mesh and along the band path; the lowest counts, the "
+        "acoustic modes at Gamma left out, and one below -0.05 THz is imaginary. A second, larger "
+        "displacement gives every comparison its noise floor: the root mean square change of the frequencies "
+        "is their standard error. Against a reference the frequencies are compared band by band at the same "
+        "wave vectors, with the slope of a line through the origin (below 1: softened), and the harmonic "
+        "heat capacity and free energy. Of a molecule the normal modes are taken within all that is no "
+        "translation or rotation."
     )
     citations = (literature.FINITE_DISPLACEMENTS, literature.PHONOPY, literature.SPGLIB, literature.NAC)
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
@@ -153,7 +154,8 @@ class Phonons(Suite):
             limit=0.05,
             unit="1",
             level="advisory",
-            source="catalogue of failures: systematic softening; 5 % of a frequency are 10 % of a force constant",
+            source="catalogue of failures: systematic softening; 5 % of a frequency are 10 % of a force "
+            "constant",
         ),
         Criterion(
             name="rigid_frequency",

@@ -80,9 +80,7 @@ def relax(
     return Relaxed(structure, energy, float(np.abs(forces).max(initial=0.0)), stress, problem)
 
 
-def stresses(
-    context: Context, structures: Sequence[Structure], strains: Sequence[FloatArray]
-) -> FloatArray:
+def stresses(context: Context, structures: Sequence[Structure], strains: Sequence[FloatArray]) -> FloatArray:
     """sigma : strain (n_structures, n_strains) eV/A^3 of structures whose ions are at rest."""
     if "stress" in context.properties:
         answers = context.evaluate(structures, ["energy", "stress"])

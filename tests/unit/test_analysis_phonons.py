@@ -231,9 +231,7 @@ def test_triangle_of_springs():
     """Equilateral: breathing at 3k/m, a pair at 3k/2m (Landau and Lifshitz, Mechanics, section 24)."""
     h = np.sqrt(0.75)
     positions = 3.0 * np.array([[0.0, 0, 0], [1, 0, 0], [0.5, h, 0]]) + [7.0, -2.0, 1.0]
-    atoms = Structure(
-        np.full(3, 18), positions, np.zeros((3, 3)), np.zeros(3, dtype=bool), np.full(3, MASS)
-    )
+    atoms = Structure(np.full(3, 18), positions, np.zeros((3, 3)), np.zeros(3, dtype=bool), np.full(3, MASS))
     found = vibrations.normal_modes(atoms, springs(atoms, 3.5))
     unit = phonons.THZ * np.sqrt(SPRING / MASS)
     np.testing.assert_allclose(found.frequencies, unit * np.sqrt([1.5, 1.5, 3.0]), rtol=1e-9)
@@ -256,7 +254,7 @@ def test_linear_molecule_has_one_more_vibration():
 
 
 def test_argon_dimer_by_differences():
-    """sqrt(2 V''/m) with V'' = 72 eps / (2^(1/3) sigma^2) at the minimum of an unswitched Lennard-Jones well."""
+    """sqrt(2 V''/m) with V'' = 72 eps / (2^(1/3) sigma^2) at the minimum of a Lennard-Jones well."""
     potential = lennard_jones_argon(switch_from_A=7.0, cutoff_A=8.5)
     eps, sigma = 120.0 * BOLTZMANN, 3.4
     r0 = 2 ** (1 / 6) * sigma
