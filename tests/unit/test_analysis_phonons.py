@@ -16,9 +16,9 @@ from ase.io import read
 from mlipbench.analysis import phonons, vibrations
 from mlipbench.core.errors import DataError
 from mlipbench.core.structure import Structure
-from mlipbench.core.units import BOLTZMANN, conversion_factor
+from mlipbench.core.units import BOLTZMANN, COULOMB, conversion_factor
 from mlipbench.data.phonon_reference import read_phonons
-from mlipbench.potentials.analytic import lennard_jones_argon, stillinger_weber_silicon
+from mlipbench.potentials.analytic import born_mayer_nacl, lennard_jones_argon, stillinger_weber_silicon
 from mlipbench.potentials.ase import tersoff_silicon
 from mlipbench.potentials.harmonic import HarmonicSolid
 
@@ -264,3 +264,19 @@ def test_argon_dimer_by_differences():
     matrix = vibrations.hessian(np.array([a.forces for a in potential.evaluate(moved)]), 0.003)
     expected = phonons.THZ * np.sqrt(2 * 72 * eps / (2 ** (1 / 3) * sigma**2) / MASS)
     assert vibrations.normal_modes(atoms, matrix).frequencies == pytest.approx([expected], rel=1e-4)
+
+
+def test_rigid_ions_split_as_their_charges_say():
+    """LO^2 - TO^2 = 4 pi q^2 / (V mu) for rigid ions of charge q (Born and Huang, section 7), which the
+    force constants of any supercell do not know and Born charges of q bring back."""
+    potential, q = born_mayer_nacl(), 1.0
+    crystal = phonons.crystal(Structure.from_ase(bulk("NaCl", "rocksalt", a=5.6325)), (2, 2, 2), 1e-5)
+    _, phi = dynamics(potential, crystal)
+    born = np.array([q * np.eye(3), -q * np.eye(3)])
+    found = phonons.Dynamics(crystal, phonons.symmetrised(phi), born, np.eye(3))
+    to, _, lo = found.gamma_along(np.array([0.5, 0.5, 0.0]))[3:]
+    m = crystal.primitive.masses
+    split = phonons.THZ**2 * 4 * np.pi * COULOMB * q**2 * (1 / m[0] + 1 / m[1]) / crystal.primitive.volume
+    assert lo**2 - to**2 == pytest.approx(split, rel=1e-6)
+    bands = found.bands(found.path(60))
+    assert bands[0][0, -1] == pytest.approx(lo, rel=1e-6)  # the path leaves Gamma along a direction
