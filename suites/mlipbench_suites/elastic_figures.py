@@ -40,7 +40,7 @@ def equation_of_state(
         over = f" over the reference ({theory})"
         against = f", the reference {other.volume:.4g} A^3/atom and {other.bulk_modulus:.4g} GPa"
     return Figure(
-        id="eos-elastic-energy",
+        id="eos_elastic-energy",
         caption=f"Energy above the minimum and pressure against volume{over}. A sound potential has one "
         "smooth minimum, where the reference has it, and the same width.",
         alt=f"The minimum lies at {fit.volume:.4g} A^3/atom with a bulk modulus of {fit.bulk_modulus:.4g} GPa"
@@ -72,7 +72,7 @@ def constants(c: Constants, references: Mapping[str, tuple[float, float]]) -> Fi
     listed = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, values, strict=True))
     ends = [(0.5, ""), (len(names) + 0.5, "")]
     return Figure(
-        id="eos-elastic-constants",
+        id="eos_elastic-constants",
         caption="Independent elastic constants with their errors, in the axes of the standardised cell. "
         "Those of a sound potential lie on the reference.",
         alt=f"Elastic constants in GPa: {listed}.",

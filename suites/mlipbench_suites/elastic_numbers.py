@@ -266,7 +266,7 @@ def _summary(fit: eos.Fit | None, c: Constants, references: dict[str, Reference]
             ]
         )
     return Table(
-        id="eos-elastic-summary",
+        id="eos_elastic-summary",
         caption="The crystal at rest against the references.",
         columns=["quantity", "unit", "value", "error", "reference", "its error", "deviation (%)", "from"],
         rows=rows,
@@ -287,7 +287,7 @@ def _matrix(p: EosElasticParams, c: Constants) -> Table:
         for j in range(6)
     ]
     return Table(
-        id="eos-elastic-entries",
+        id="eos_elastic-entries",
         caption="Elastic constants (GPa) in the axes of the standardised cell (a along x, b in the xy "
         "plane): as they come at either strain, and extrapolated to no strain and averaged over the point "
         "group.",

@@ -94,8 +94,8 @@ def phonons(p: PhononsParams, s: Spectra, start: Structure) -> str:
     if s.on_mesh.reference is not None:
         polar = ", both with the non-analytical term [@gonze1997] of its Born charges" if s.polar else ""
         compared = (
-            f" Frequencies were compared band by band on the mesh with those of reference force constants "
-            f"({s.theory or 'level of theory not stated'}){polar}."
+            " Frequencies at the exact wave vectors were compared band by band with those of reference force "
+            f"constants ({s.theory or 'level of theory not stated'}){polar}."
         )
     return (
         f"Phonons of {_crystal(p.structure, p.reference, start)} were computed by finite displacements "

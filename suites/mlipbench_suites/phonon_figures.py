@@ -29,11 +29,10 @@ def figures(p: PhononsParams, s: Spectra, worst: Lowest) -> list[Figure | Struct
 
 
 def _spectrum(s: Spectra, worst: Lowest) -> Figure:
-    compared = s.on_mesh.reference is not None
-    over = f" over the reference ({s.theory or 'level of theory not stated'})" if compared else ""
-    against = ""
-    if s.on_mesh.reference is not None:
-        mae = float((s.free * np.abs(s.on_mesh.first - s.on_mesh.reference)).sum())
+    over, against = "", ""
+    if s.compared is not None:
+        over = f" over the reference ({s.theory or 'level of theory not stated'})"
+        mae = float(np.abs(s.compared[0] - s.compared[1]).mean())
         against = f", and they leave the reference by {mae:.3g} THz on average"
     return Figure(
         id="phonons-bands",
@@ -120,8 +119,7 @@ def _density(s: Spectra) -> Panel:
 
 def _errors(p: PhononsParams, s: Spectra) -> Figure:
     """Change with the displacement, and errors against the reference, against the frequency."""
-    counted = phonons.optical_only(s.exact, s.n_bands)
-    f, change = s.at_exact.first[counted], s.at_exact.change[counted]
+    f, change = s.at_exact.first[s.computed], s.at_exact.change[s.computed]
     panels = [
         Panel(
             title=f"From {p.displacement_A:g} to {p.check_displacement_A:g} A",
@@ -131,9 +129,7 @@ def _errors(p: PhononsParams, s: Spectra) -> Figure:
         )
     ]
     words = f"The displacement moves frequencies by {s.noise:.2g} THz, root mean square"
-    if s.on_mesh.reference is not None:
-        kept = s.free > 0
-        x, y = s.on_mesh.reference[kept], s.on_mesh.first[kept]
+    if s.compared is not None:
         panels.insert(
             0,
             Panel(
@@ -141,12 +137,12 @@ def _errors(p: PhononsParams, s: Spectra) -> Figure:
                 xlabel="reference frequency (THz)",
                 ylabel="frequency (THz)",
                 series=[
-                    points(x, y, "frequencies on the mesh"),
-                    Series(kind="diagonal", label="exact", role="reference"),
+                    points(s.compared[1], s.compared[0], "exact frequencies"),
+                    Series(kind="diagonal", label="equal", role="reference"),
                 ],
             ),
         )
-        words += f"; against the reference they have a slope of {float((x * y).sum() / (x * x).sum()):.3f}"
+        words += f"; against the reference they have a slope of {s.slope:.3f}"
     return Figure(
         id="phonons-errors",
         caption="Frequencies against those of the reference where there is one, and what the choice of the "

@@ -70,12 +70,34 @@ class Spectra:
         return np.asarray(w / w.sum())
 
     @property
+    def computed(self) -> FloatArray:
+        """Mask (n, n_bands) of the exact frequencies but acoustic modes at Gamma."""
+        return np.asarray(phonons.optical_only(self.exact, self.n_bands))
+
+    @property
     def noise(self) -> float:
         """Root mean square change of the exact frequencies with the displacement, THz."""
-        counted = phonons.optical_only(self.exact, self.n_bands)
-        if not counted.any():  # one atom, and Gamma alone
+        if not self.computed.any():  # one atom, and Gamma alone
             return 0.0
-        return float(np.sqrt(np.mean(self.at_exact.change[counted] ** 2)))
+        return float(np.sqrt(np.mean(self.at_exact.change[self.computed] ** 2)))
+
+    @property
+    def compared(self) -> tuple[FloatArray, FloatArray] | None:
+        """Exact frequencies (n,) of the potential and of the reference, band by band; None without one.
+
+        Nothing is interpolated where both have one supercell, and Born charges have no say there.
+        """
+        if self.at_exact.reference is None or not self.computed.any():
+            return None
+        return self.at_exact.first[self.computed], self.at_exact.reference[self.computed]
+
+    @property
+    def slope(self) -> float | None:
+        """Of the potential's on the reference's exact frequencies, through the origin."""
+        if self.compared is None:
+            return None
+        f, r = self.compared
+        return float(f @ r / (r @ r))
 
     @property
     def n_independent(self) -> int:

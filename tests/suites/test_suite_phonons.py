@@ -70,6 +70,33 @@ def test_sound_control_passes_against_its_own_force_constants(reference):
     assert bands.series[0].y.count(None) == 6 * 10  # a gap behind each of six bands on ten stretches
 
 
+def test_born_charges_of_a_reference_are_used_for_both_and_said_to_decide_nothing():
+    """Ions of charge 2 in the reference's file: the exact frequencies do not know them, the bands do."""
+    start = Structure.from_ase(bulk("NaCl", "rocksalt", a=5.6325))
+    crystal = phonons.crystal(start, (2, 2, 2), 1e-4)
+    moves = phonons.displacements(crystal, 0.01)
+    answers = born_mayer_nacl().evaluate(moves.structures(crystal.supercell))
+    phi = phonons.force_constants(crystal, moves, np.array([a.forces for a in answers]))
+    cells = (crystal.supercell_matrix, np.eye(3), crystal.primitive, crystal.supercell)
+    plain = PhononReference(start, *cells, phonons.symmetrised(phi)[[0, 8]], None, None)
+    born = np.array([2.0 * np.eye(3), -2.0 * np.eye(3)])
+    polar = replace(plain, born_charges=born, dielectric=3.0 * np.eye(3))
+    (_, without), (outcome, m) = (against(r, born_mayer_nacl()) for r in (plain, polar))
+    assert m["frequency_mae"].value == pytest.approx(without["frequency_mae"].value, abs=1e-6)
+    assert m["highest_frequency"].value > without["highest_frequency"].value + 1
+    assert any("says nothing about the potential" in note for note in outcome.notes)
+    assert "[@gonze1997]" in outcome.methods
+
+
+def test_single_precision_is_no_fault():
+    """Forces rounded to float32: residual forces and noise stay far below what decides."""
+    twin = faulty.float32_noise(stillinger_weber_silicon())
+    outcome, m = phonons_of(twin, SILICON, supercell=(3, 3, 3))
+    assert verdicts(Phonons, outcome) == {"lowest_frequency": "PASS", "left_its_phase": "PASS"}
+    assert m["noise_floor"].value < 0.01
+    assert outcome.notes == []
+
+
 @pytest.mark.parametrize("factor", [0.6, 1.5])
 def test_softened_and_hardened_twins_fail_by_the_root_of_their_factor(reference, factor):
     outcome, m = against(reference, faulty.softened(stillinger_weber_silicon(), factor=factor), **SMALL)
