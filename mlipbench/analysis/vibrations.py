@@ -11,6 +11,7 @@ from mlipbench.analysis.phonons import THZ
 from mlipbench.core.structure import FloatArray, Structure
 from mlipbench.core.units import BOLTZMANN, conversion_factor
 
+SOFTEST_THZ = 1e-4  # below it a mode is imaginary or costs nothing, and its free energy has no bound
 EV_PER_THZ = conversion_factor("THz", "eV")
 GAS_CONSTANT = BOLTZMANN * conversion_factor("eV", "J") * conversion_factor("mol", "1")  # J/mol/K, R
 SMALLEST_RIGID = 1e-3  # of the largest rigid motion; a rotation about the axis of a linear molecule is none
@@ -22,7 +23,7 @@ class Thermal:
 
     free_energy: float  # eV/atom, with the zero point
     heat_capacity: float  # k_B/atom, at constant volume
-    left_out: float  # share of the modes that have no real frequency and do not count
+    left_out: float  # share of the modes that are imaginary or cost nothing, and do not count
 
 
 def thermal(frequencies: FloatArray, weights: FloatArray, temperature_K: float) -> Thermal:
@@ -32,11 +33,11 @@ def thermal(frequencies: FloatArray, weights: FloatArray, temperature_K: float) 
 
     scaled to three modes an atom (Born and Huang, Dynamical Theory of Crystal Lattices, section 4).
     """
-    real = frequencies > 0
+    real = frequencies > SOFTEST_THZ
     w = weights[real] / max(weights[real].sum(), 1e-300)
     energy = EV_PER_THZ * frequencies[real]
     x = energy / (BOLTZMANN * temperature_K)
-    free = 0.5 * energy + BOLTZMANN * temperature_K * np.log1p(-np.exp(-x))
+    free = 0.5 * energy + BOLTZMANN * temperature_K * np.log(-np.expm1(-x))
     heat = (0.5 * x / np.sinh(0.5 * np.minimum(x, 700.0))) ** 2
     return Thermal(
         3.0 * float(w @ free), 3.0 * float(w @ heat), float(1.0 - weights[real].sum() / weights.sum())

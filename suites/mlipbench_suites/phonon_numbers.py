@@ -190,7 +190,7 @@ def _thermal(p: PhononsParams, s: Spectra) -> list[Measurement]:
     mesh = s.on_mesh
     first, check = (vibrations.thermal(f, s.free, p.temperature_K) for f in (mesh.first, mesh.check))
     conditions: dict[str, float | str] = {"temperature_K": p.temperature_K}
-    note = f"{100 * first.left_out:.2g} % of the modes are imaginary, and do not count"
+    note = f"{100 * first.left_out:.2g} % of the modes are imaginary or cost nothing, and do not count"
     rows = [
         ("heat_capacity", "J/mol/K", vibrations.GAS_CONSTANT, first.heat_capacity, check.heat_capacity),
         ("free_energy", "meV/atom", 1000.0, first.free_energy, check.free_energy),

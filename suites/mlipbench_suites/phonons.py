@@ -30,6 +30,9 @@ from mlipbench.api import (
 from mlipbench_suites import molecule_modes, phonon_numbers, relaxation
 from mlipbench_suites.phonon_spectra import IMAGINARY_THZ
 
+EVALUATIONS_AT_REST = 8
+"""Of the unit cell while it is relaxed (measured: 6 to 18)."""
+
 
 class NormalModesRef(CurveRef):
     """Frequencies of a molecule against their number, rising."""
@@ -78,6 +81,8 @@ class PhononsParams(SuiteParams):
                 "expected exactly one of structure, reference: a reference brings its own unit cell, so that "
                 "both are compared at the same wave vectors"
             )
+        if self.reference is not None and self.molecule_reference is not None:
+            raise ValueError("expected molecule_reference with a structure, a molecule, got a reference too")
         if self.displacement_A == self.check_displacement_A:
             raise ValueError("expected two different displacements, got displacement_A twice")
         return self
@@ -179,7 +184,8 @@ class Phonons(Suite):
         crystal = _crystal(p, start, reference)
         supercell = crystal.supercell
         moves = phonons.displacements(crystal, p.displacement_A)
-        return [supercell, *moves.structures(supercell), *moves.structures(supercell)]
+        displaced = moves.structures(supercell)
+        return [supercell, *displaced, *displaced, *([start] * EVALUATIONS_AT_REST)]
 
     def produce(self, params: Any, context: Context) -> None:
         """Relax; evaluate the displaced structures at both displacements."""

@@ -203,13 +203,14 @@ def test_forces_that_do_not_respond_are_no_evidence():
 
 
 def test_what_is_declared_is_what_is_evaluated():
-    """As many structures as the plan was told, of the same sizes, beside the relaxation."""
+    """As many supercells as the plan was told, of the same sizes; the unit cell for its relaxation."""
     fake = Fake(start=SILICON, potential=stillinger_weber_silicon())
     params = Phonons.Params(structure=CRYSTAL, supercell=(2, 2, 2), cell="fixed")
     declared = Phonons().structures(params, fake)
     Phonons().produce(params, fake)
-    assert len(declared) == 1 + len(fake.array("forces")) + len(fake.array("forces_check"))
-    assert {len(s) for s in declared} == {16}
+    supercells = [s for s in declared if len(s) == 16]
+    assert len(supercells) == 1 + len(fake.array("forces")) + len(fake.array("forces_check"))
+    assert {len(s) for s in declared} == {2, 16}
 
 
 def test_inputs_are_refused_in_words():
@@ -219,6 +220,8 @@ def test_inputs_are_refused_in_words():
         Phonons.Params()
     with pytest.raises(ValueError, match="two different displacements"):
         Phonons.Params(structure=CRYSTAL, check_displacement_A=0.01)
+    with pytest.raises(ValueError, match="molecule_reference with a structure"):
+        Phonons.Params(reference={"file": "x.yaml"}, molecule_reference={"file": "m.csv"})
     slab = Structure.from_ase(Atoms("Si", cell=[3, 3, 12], pbc=[True, True, False]))
     with pytest.raises(InputError, match="set cell: fixed"):
         Phonons().structures(Phonons.Params(structure=CRYSTAL), Fake(start=slab))
