@@ -46,7 +46,7 @@ def constants(m):
 
 PUBLISHED = {  # GPa
     stillinger_weber_silicon: (151.4, 76.4, 56.4),  # E. R. Cowley, Phys. Rev. Lett. 60, 2379 (1988)
-    tersoff_silicon: (142.5, 75.4, 69.0),  # J. Tersoff, Phys. Rev. B 38, 9902 (1988), table II
+    tersoff_silicon: (142.5, 75.4, 69.0),  # J. Tersoff, Phys. Rev. B 38, 9902 (1988), Si(C)
 }
 NAMES = ("C11", "C12", "C44")
 
