@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlipbench.analysis import drift, duplicates, parity, residuals, stats, structure, structured
+from mlipbench.analysis import (
+    drift,
+    duplicates,
+    elastic,
+    eos,
+    parity,
+    phonons,
+    residuals,
+    stats,
+    structure,
+    structured,
+    vibrations,
+)
 from mlipbench.core import literature
 from mlipbench.core.citation import Citation
 from mlipbench.core.criterion import Criterion, Evidence, Verdict
@@ -100,12 +112,16 @@ __all__ = [
     "conversion_factor",
     "drift",
     "duplicates",
+    "elastic",
+    "eos",
     "literature",
     "parity",
+    "phonons",
     "residuals",
     "stats",
     "structure",
     "structured",
+    "vibrations",
 ]
 
 

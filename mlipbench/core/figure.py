@@ -51,6 +51,9 @@ class Panel(BaseModel):
     ylabel: str
     xscale: Literal["linear", "log"] = "linear"
     yscale: Literal["linear", "log"] = "linear"
+    xticks: list[tuple[float, str]] = Field(
+        default=[], description="places on the x axis with names instead of numbers: [[0.0, Γ], [1.2, X]]"
+    )
     series: list[Series]
 
 

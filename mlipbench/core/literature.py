@@ -71,6 +71,39 @@ EQUIVALENCE = _article(
     "equivalence of average bioavailability",
     "J. Pharmacokinet. Biopharm.", 15, "657-680", 1987, "10.1007/BF01068419",
 )  # fmt: skip
+FINITE_DISPLACEMENTS = _article(
+    "parlinski1997", "Parlinski, K.; Li, Z. Q.; Kawazoe, Y.",
+    "First-principles determination of the soft mode in cubic ZrO2",
+    "Phys. Rev. Lett.", 78, "4063-4066", 1997, "10.1103/PhysRevLett.78.4063",
+)  # fmt: skip
+PHONOPY = _article(
+    "togo2023", "Togo, A.", "First-principles phonon calculations with Phonopy and Phono3py",
+    "J. Phys. Soc. Jpn.", 92, "012001", 2023, "10.7566/JPSJ.92.012001",
+)  # fmt: skip
+SPGLIB = _article(
+    "togo2024", "Togo, A.; Shinohara, K.; Tanaka, I.",
+    "Spglib: a software library for crystal symmetry search",
+    "Sci. Technol. Adv. Mater.: Methods", 4, "2384822", 2024, "10.1080/27660400.2024.2384822",
+)  # fmt: skip
+NAC = _article(
+    "gonze1997", "Gonze, X.; Lee, C.",
+    "Dynamical matrices, Born effective charges, dielectric permittivity tensors, and interatomic force "
+    "constants from density-functional perturbation theory",
+    "Phys. Rev. B", 55, "10355-10368", 1997, "10.1103/PhysRevB.55.10355",
+)  # fmt: skip
+EQUATION_OF_STATE = _article(
+    "birch1947", "Birch, F.", "Finite elastic strain of cubic crystals",
+    "Phys. Rev.", 71, "809-824", 1947, "10.1103/PhysRev.71.809",
+)  # fmt: skip
+POLYCRYSTAL = _article(
+    "hill1952", "Hill, R.", "The elastic behaviour of a crystalline aggregate",
+    "Proc. Phys. Soc. A", 65, "349-354", 1952, "10.1088/0370-1298/65/5/307",
+)  # fmt: skip
+BORN_STABILITY = _article(
+    "mouhat2014", "Mouhat, F.; Coudert, F.-X.",
+    "Necessary and sufficient elastic stability conditions in various crystal systems",
+    "Phys. Rev. B", 90, "224104", 2014, "10.1103/PhysRevB.90.224104",
+)  # fmt: skip
 PBE = _article(
     "perdew1996", "Perdew, J. P.; Burke, K.; Ernzerhof, M.",
     "Generalized gradient approximation made simple",

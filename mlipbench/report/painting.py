@@ -191,6 +191,10 @@ def _finish(axes: Axes, panel: Panel, looks: list[Style]) -> None:
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center")
         axes.set(xticks=[], yticks=[])
         return
+    if panel.xticks:
+        places, names = zip(*panel.xticks, strict=True)
+        axes.set_xticks(places, [pretty_text(name) for name in names])
+        axes.set_xlim(min(places), max(places))
     if "bars" in kinds and panel.yscale == "linear":
         axes.set_ylim(bottom=0)
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):

@@ -185,7 +185,7 @@ def collect(work: Path) -> None:
 
     entries = {
         "lattice_constant": scalar(eos["lattice_constant"], "A", eos["lattice_constant_error"]),
-        "volume_per_atom": scalar(eos["lattice_constant"] ** 3 / 8, "A^3"),
+        "volume_per_atom": scalar(eos["lattice_constant"] ** 3 / 8, "A^3/atom"),
         "bulk_modulus": scalar(eos["bulk_modulus"], "GPa", eos["bulk_modulus_error"]),
         "bulk_modulus_derivative": scalar(
             eos["bulk_modulus_derivative"], "1", eos["bulk_modulus_derivative_error"]

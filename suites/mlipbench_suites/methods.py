@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlipbench.api import Data, Structure, StructureRef, Trajectory
+from mlipbench.api import Data, PhononsRef, Structure, StructureRef, Trajectory
 
 if TYPE_CHECKING:
+    from mlipbench_suites.eos_elastic import EosElasticParams
     from mlipbench_suites.nve import NveParams
     from mlipbench_suites.parity import ParityParams
     from mlipbench_suites.parity_numbers import Answers
+    from mlipbench_suites.phonon_spectra import Spectra
+    from mlipbench_suites.phonons import PhononsParams
+    from mlipbench_suites.relaxation import Cell
     from mlipbench_suites.stability import StabilityParams
 
 
@@ -82,6 +86,70 @@ def stability(p: StabilityParams, temperatures: list[float], runs: list[Trajecto
         "long memory, mixed as their restricted likelihoods say [@harville1977], after the equilibration, "
         "detected [@chodera2016] by the integrated autocorrelation time [@wolff2004]."
     )
+
+
+def phonons(p: PhononsParams, s: Spectra, start: Structure) -> str:
+    """Phonons of a crystal."""
+    compared = ""
+    if s.on_mesh.reference is not None:
+        polar = ", both with the non-analytical term [@gonze1997] of its Born charges" if s.polar else ""
+        compared = (
+            " Frequencies at the exact wave vectors were compared band by band with those of reference force "
+            f"constants ({s.theory or 'level of theory not stated'}){polar}."
+        )
+    return (
+        f"Phonons of {_crystal(p.structure, p.reference, start)} were computed by finite displacements "
+        f"[@parlinski1997] with phonopy [@togo2023]. {_relaxed(p.cell, p.force_tolerance_eV_per_A)} Atoms of "
+        f"a supercell of {len(s.supercell)} atoms were displaced by {p.displacement_A:g} A to both sides; "
+        "symmetry [@togo2024], the acoustic sum rule and the permutation of indices were imposed on the "
+        f"force constants. Frequencies were evaluated at the {len(s.exact)} wave vectors that the supercell "
+        f"holds, on a mesh of {' x '.join(map(str, s.mesh_numbers))} and along the band path; their standard "
+        f"errors were the change to displacements of {p.check_displacement_A:g} A. Heat capacity and free "
+        f"energy were harmonic, at {p.temperature_K:g} K.{compared}"
+    )
+
+
+def normal_modes(p: PhononsParams, start: Structure) -> str:
+    """Vibrations of a molecule."""
+    return (
+        f"Normal modes of {_crystal(p.structure, None, start)} were computed from central differences of the "
+        f"forces, every coordinate displaced by {p.displacement_A:g} A, after relaxation until no force "
+        f"component exceeded {p.force_tolerance_eV_per_A:g} eV/A. Translations and rotations were projected "
+        f"out; standard errors were the change to displacements of {p.check_displacement_A:g} A."
+    )
+
+
+def eos_elastic(p: EosElasticParams, start: Structure, has_stress: bool) -> str:
+    """Equation of state and elastic constants."""
+    source = "stresses" if has_stress else "differences of the energy"
+    strains = _joined([100 * strain for strain in p.strains], "%")
+    return (
+        f"The equation of state of {_crystal(p.structure, None, start)} was fitted after Birch [@birch1947] "
+        f"to energies at {p.volumes} volumes within {100 * p.volume_range:g} % of the volume at rest, atoms "
+        "and shape of the cell relaxed at each. "
+        f"{_relaxed('symmetry', p.force_tolerance_eV_per_A)} Elastic constants were central differences of "
+        f"{source} at strains of {strains} of each of the six kinds, atoms relaxed, extrapolated to no "
+        "strain and averaged over the point group [@togo2024]; their standard errors combined the scatter of "
+        "equivalent entries and the change with the strain. Moduli of a polycrystal were those of Hill "
+        "[@hill1952]; Born's condition of stability was the smallest eigenvalue [@mouhat2014]."
+    )
+
+
+def _crystal(ref: StructureRef | None, reference: PhononsRef | None, start: Structure) -> str:
+    """As `_system`, also where a reference brought the structure."""
+    if ref is not None:
+        return _system(ref, start)
+    name = "" if reference is None else reference.reference or _name(reference.file)
+    return f"the unit cell of {len(start)} atoms of the reference {name}"
+
+
+def _relaxed(cell: Cell, force: float) -> str:
+    what = {
+        "fixed": "Atoms were relaxed in the cell as it was given",
+        "isotropic": "Atoms and the volume of the cell were relaxed",
+        "symmetry": "Atoms and cell were relaxed within the symmetry of the crystal",
+    }[cell]
+    return f"{what}, until no force component exceeded {force:g} eV/A."
 
 
 def _name(file: str | None) -> str:

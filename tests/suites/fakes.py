@@ -27,6 +27,7 @@ class Fake:
     arrays: dict = field(default_factory=dict)
     specs: dict = field(default_factory=dict)
     given: dict = field(default_factory=dict)  # label -> Trajectory, instead of computed ones
+    references: dict = field(default_factory=dict)  # name -> Curve, Scalar, PhononReference
 
     @property
     def intended_use(self):
@@ -41,6 +42,17 @@ class Fake:
 
     def frames(self, ref):
         return self.labelled[ref.reference]
+
+    def phonons(self, ref):
+        return self.references[ref.reference]
+
+    def curve(self, ref):
+        found = self.references[ref.reference]
+        return found.converted(ref.abscissa_unit or found.abscissa_unit, ref.value_unit or found.value_unit)
+
+    def scalar(self, ref):
+        found = self.references[ref.reference]
+        return found.converted(ref.unit or found.unit)
 
     def level_of_theory(self, ref):
         return self.theories.get(ref.reference, "")

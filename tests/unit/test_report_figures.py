@@ -58,6 +58,16 @@ def test_every_kind_and_role_is_drawn(kind: str, role: str, scale: str) -> None:
     assert "x (Å)" in panel.svg
 
 
+def test_places_on_the_x_axis_have_names() -> None:
+    x, ticks = np.array([0.0, 1.0, 2.5]), [(0.0, "Γ"), (1.0, "X|K"), (2.5, "L")]
+    one_line = Series(kind="line", x=x, y=[1.0, None, 2.0], label="bands")
+    panel = Panel(xlabel="wave vector", ylabel="f (THz)", xticks=ticks, series=[one_line])
+    (drawn,) = draw(Figure(id="f", caption="", alt="", panels=[panel]), "f1")
+    words = re.findall(r">([^<>\n]+)</text>", drawn.svg)
+    assert [word for word in words if word in ("Γ", "X|K", "L")] == ["Γ", "X|K", "L"]
+    assert "0.5" not in words  # names in the place of numbers
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_empty_and_missing_data(kind: str) -> None:
     """Nothing, only gaps, and only what a logarithm cannot show are answered with words."""
