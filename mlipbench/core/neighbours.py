@@ -42,6 +42,7 @@ class Candidates:
 
     i: IntArray  # (n_pairs,) rising
     j: IntArray  # (n_pairs,)
+    shifts: IntArray  # (3, n_pairs) cells between the image of j and j
     offsets: FloatArray  # (3, n_pairs) A, shift @ cell: the pair's vector is x_j - x_i + offset
 
 
@@ -64,10 +65,17 @@ def candidates(
         once = (i < j) | ((i == j) & forward)
         i, j, a, b, c = i[once], j[once], a[once], b[once], c[once]
     order = np.lexsort((c, b, a, j, i))
-    i, j, a, b, c = i[order], j[order], a[order], b[order], c[order]
-    # Term by term: a matrix product could round differently for another number of pairs.
-    offsets = np.stack([a * box[0, k] + b * box[1, k] + c * box[2, k] for k in range(3)])
-    return Candidates(np.ascontiguousarray(i), np.ascontiguousarray(j), offsets)
+    chosen = np.stack([a[order], b[order], c[order]])
+    return Candidates(i[order], j[order], chosen, offsets_in(box, chosen))
+
+
+def offsets_in(box: FloatArray, shifts: IntArray) -> FloatArray:
+    """shift @ cell, (3, n_pairs) A, of shifts (3, n_pairs) in a cell (3, 3) A.
+
+    Term by term: a matrix product could round differently for another number of pairs.
+    """
+    a, b, c = shifts
+    return np.stack([a * box[0, k] + b * box[1, k] + c * box[2, k] for k in range(3)])
 
 
 def _box(positions: FloatArray, cell: FloatArray, pbc: BoolArray, reach: float) -> FloatArray:

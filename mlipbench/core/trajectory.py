@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Union
 
 import numpy as np
 
 from mlipbench.core.structure import FloatArray, Structure
+from mlipbench.core.units import conversion_factor
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,32 @@ class VelocityRescaling:
     kind: Literal["velocity_rescaling"] = "velocity_rescaling"
 
 
-Ensemble = Union[NVE, Langevin, VelocityRescaling]
+@dataclass(frozen=True)
+class StochasticCellRescaling:
+    """Constant temperature and pressure: a thermostat, and every `stride` steps a move of the cell, which
+    keeps its shape (Bernetti, Bussi, J. Chem. Phys. 153, 114107).
+
+    Only the ratio of compressibility and relaxation time counts. Where the compressibility is that of the
+    system, the volume forgets within the relaxation time; a value that is far too large makes the moves too
+    long, which the conserved quantity tells. Needs a potential with stress, periodic in all directions.
+    """
+
+    thermostat: Union[Langevin, VelocityRescaling]
+    pressure_bar: float
+    compressibility_per_GPa: float
+    relaxation_fs: float = 500.0
+    stride: int = 10  # steps between two moves; the pressure is known at these steps
+    least_volume: float = 0.5  # times that of the specification's structure: below it, a collapse
+    most_volume: float = 2.0  # above it, the system evaporates
+    kind: Literal["stochastic_cell_rescaling"] = "stochastic_cell_rescaling"
+
+    @property
+    def temperature_K(self) -> float:
+        """That of the thermostat."""
+        return self.thermostat.temperature_K
+
+
+Ensemble = Union[NVE, Langevin, VelocityRescaling, StochasticCellRescaling]
 
 
 @dataclass(frozen=True)
@@ -95,7 +121,7 @@ class TrajectorySpec:
             start = {"maxwell_boltzmann": vars(self.start)}
         return {
             "structure": self.structure.hash,
-            "ensemble": vars(self.ensemble),
+            "ensemble": asdict(self.ensemble),
             "timestep_fs": self.timestep_fs,
             "start": start,
             "seed": self.seed,
@@ -111,6 +137,18 @@ class TrajectorySpec:
             return self.ensemble.temperature_K
         return self.start.temperature_K
 
+    @property
+    def integrator(self) -> tuple[str, ...]:
+        """What tells the integrators apart: replicas that run side by side have one."""
+        if isinstance(self.ensemble, StochasticCellRescaling):
+            return (self.ensemble.kind, self.ensemble.thermostat.kind, str(self.ensemble.stride))
+        return (self.ensemble.kind,)
+
+    @property
+    def cell_moves(self) -> bool:
+        """Whether the volume changes on the way: the potential is asked for stresses."""
+        return isinstance(self.ensemble, StochasticCellRescaling)
+
 
 @dataclass(frozen=True)
 class Event:
@@ -118,7 +156,7 @@ class Event:
 
     step: int
     time_fs: float
-    what: Literal["closest_contact", "temperature", "energy_drop", "not_finite"]
+    what: Literal["closest_contact", "temperature", "energy_drop", "volume", "not_finite"]
     value: float
     limit: float
 
@@ -128,6 +166,8 @@ class Event:
             "temperature": f"a temperature of {self.value:.4g} K (limit {self.limit:g} K)",
             "energy_drop": f"a potential energy {self.value:.3g} eV/atom below the start "
             f"(limit {self.limit:g})",
+            "volume": f"a cell that has {'collapsed' if self.value < self.limit else 'evaporated'} to "
+            f"{self.value:.3g} times its volume at the start (limit {self.limit:g})",
             "not_finite": "energies or forces that are not numbers",
         }
         return f"{words[self.what]} at {self.time_fs / 1000:.3f} ps"
@@ -145,7 +185,7 @@ class Trajectory:
     steps: np.ndarray[Any, np.dtype[np.int64]]  # (n_samples,)
     potential_energy: FloatArray  # (n_samples,) eV
     kinetic_energy: FloatArray  # (n_samples,) eV
-    conserved: FloatArray  # (n_samples,) eV: total energy less the work of the thermostat
+    conserved: FloatArray  # (n_samples,) eV: total energy less the work of thermostat and barostat
     temperature: FloatArray  # (n_samples,) K
     closest_contact: FloatArray  # (n_samples,) A
     momentum: FloatArray  # (n_samples, 3) u A/fs
@@ -155,6 +195,17 @@ class Trajectory:
     positions: FloatArray  # (n_frames, n_atoms, 3) A, unwrapped
     velocities: FloatArray  # (n_frames, n_atoms, 3) A/fs
     cells: FloatArray  # (n_frames, 3, 3) A
+    # one row a monitor sample, where the cell moves; None where it does not
+    volume: FloatArray | None = None  # (n_samples,) A^3
+    pressure: FloatArray | None = None  # (n_samples,) bar, instantaneous; NaN where a run ended between moves
+
+    @property
+    def density(self) -> FloatArray | None:
+        """Mass density of the monitor samples, (n_samples,) g/cm^3, where the cell moves."""
+        if self.volume is None:
+            return None
+        mass = float(self.structure.masses.sum()) * conversion_factor("u/A^3", "g/cm^3")
+        return np.asarray(mass / self.volume, dtype=np.float64)
 
     @property
     def time_fs(self) -> FloatArray:

@@ -1,7 +1,11 @@
 """Neighbour lists over replicas: pairs nearer than a cutoff, in an order that history cannot change.
 
 A Verlet list (Phys. Rev. 159, 98 (1967)) holds the pairs nearer than cutoff + skin and stays valid
-until an atom has moved by skin/2. What a potential sees are the pairs nearer than the cutoff alone,
+until an atom has moved by skin/2. A cell that has changed since then carries atoms and images with it: with
+F = H0^-1 H from the old cell H0 to the new one H (rows), a vector r0 becomes r0 F, at least s |r0| long where
+s is the smallest singular value of F. Pairs out of the list were at least cutoff + skin apart, so none is
+within the cutoff while s (cutoff + skin) - 2 d >= cutoff, d the largest distance of an atom from where
+F has carried it. What a potential sees are the pairs nearer than the cutoff alone,
 in the order (i, j, shift). They are the same pairs in the same order whenever the list was built, so
 that sums over them run in the same order: a replica's answer depends on its positions and cell
 only, bit for bit, neither on what was computed before nor on the replicas beside it. A resumed run
@@ -10,11 +14,11 @@ therefore needs no list in its state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mlipbench.core.neighbours import FARTHEST_POSITION, Candidates, candidates
+from mlipbench.core.neighbours import FARTHEST_POSITION, Candidates, candidates, offsets_in
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
 
 
@@ -28,7 +32,10 @@ class Pairs:
     distances: FloatArray  # (n_pairs,) A
 
 
-_NOTHING = Candidates(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((3, 0)))
+_NOTHING = Candidates(
+    np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((3, 0), np.int64), np.zeros((3, 0))
+)
+_MARGIN = 1e-6  # A: rounding loses no pair at the very end of the skin
 
 
 class NeighbourList:
@@ -53,7 +60,8 @@ class NeighbourList:
         self._candidates = [_NOTHING] * n_replicas
         self._joined = _NOTHING
         self._reference = np.full((n_replicas, n_atoms, 3), np.nan)  # positions when built
-        self._cells = np.full((n_replicas, 3, 3), np.nan)
+        self._reference_cells = np.full((n_replicas, 3, 3), np.nan)  # cells when built
+        self._cells = np.full((n_replicas, 3, 3), np.nan)  # cells that the offsets are for
         self.unusable = np.zeros(n_replicas, dtype=np.bool_)
         """Replicas whose positions are not numbers, or absurdly far; they have no pairs."""
 
@@ -78,30 +86,57 @@ class NeighbourList:
         )
 
     def _update(self, positions: FloatArray, cells: FloatArray) -> None:
-        """Rebuild the replicas in which an atom has moved too far or the cell has changed."""
+        """Rebuild the replicas in which an atom or the cell has moved too far."""
         moved = positions - self._reference
         moved *= moved
         # NaN compares as not near, so that a replica gone wrong is looked at again.
         near = moved[..., 0] + moved[..., 1] + moved[..., 2] <= (self._skin / 2) ** 2
-        if near.all() and (cells == self._cells).all():
+        same = (cells == self._cells).all(axis=(1, 2))
+        kept = near.all(axis=1) & (cells == self._reference_cells).all(axis=(1, 2))
+        if kept.all() and same.all():
             return
-        kept = near.all(axis=1) & (cells == self._cells).all(axis=(1, 2))
-        for replica in np.flatnonzero(~kept):
-            self._rebuild(int(replica), positions[replica], cells[replica])
+        changed = False
+        for replica in np.flatnonzero(~(kept & same)):
+            x, cell = positions[replica], cells[replica]
+            if not (kept[replica] or self._carried(int(replica), x, cell)):
+                self._rebuild(int(replica), x, cell)
+            elif not same[replica]:
+                listed = self._candidates[replica]
+                self._candidates[replica] = replace(listed, offsets=offsets_in(cell, listed.shifts))
+            else:
+                continue
+            changed, self._cells[replica] = True, cell
+        if changed:
+            self._join()
+
+    def _join(self) -> None:
         parts = self._candidates
         first = np.arange(self.n_replicas) * self.n_atoms
         self._joined = Candidates(
             np.concatenate([p.i + n for p, n in zip(parts, first, strict=True)]),
             np.concatenate([p.j + n for p, n in zip(parts, first, strict=True)]),
+            np.concatenate([p.shifts for p in parts], axis=1),
             np.concatenate([p.offsets for p in parts], axis=1),
         )
 
+    def _carried(self, replica: int, positions: FloatArray, cell: FloatArray) -> bool:
+        """Whether the list holds all pairs although the cell has changed, see above."""
+        before = self._reference_cells[replica]
+        usable = self._pbc.all() and np.isfinite(positions).all() and np.isfinite(before).all()
+        if not (usable and np.isfinite(cell).all()) or self.unusable[replica]:
+            return False
+        change = np.linalg.solve(before, cell)
+        away = positions - self._reference[replica] @ change
+        away -= away.mean(axis=0)  # all together may be anywhere
+        farthest = float(np.sqrt((away * away).sum(axis=1).max()))
+        smallest = float(np.linalg.svd(change, compute_uv=False)[-1])
+        return smallest * (self._cutoff + self._skin) - 2.0 * farthest >= self._cutoff
+
     def _rebuild(self, replica: int, positions: FloatArray, cell: FloatArray) -> None:
-        self._reference[replica], self._cells[replica] = positions, cell
+        self._reference[replica], self._reference_cells[replica] = positions, cell
         usable = np.isfinite(cell).all() and (np.abs(positions) < FARTHEST_POSITION).all()
         self.unusable[replica] = not usable
-        # The margin keeps rounding from losing a pair at the very end of the skin.
-        reach = self._cutoff + self._skin + 1e-6
+        reach = self._cutoff + self._skin + _MARGIN
         self._candidates[replica] = (
             candidates(positions, cell, self._pbc, reach, self._half) if usable else _NOTHING
         )

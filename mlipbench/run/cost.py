@@ -149,7 +149,7 @@ def _suite(work: Work, ledger: Ledger, watch: Stopwatch, startup: Startup) -> Es
     for request, steps in ledger.missing(work.trajectories):
         spec = request.spec
         atoms = (spec.structure.numbers.tobytes(), spec.structure.masses.tobytes())
-        group = (*atoms, spec.timestep_fs, spec.ensemble.kind, spec.fix_com, spec.monitor_stride)
+        group = (*atoms, spec.timestep_fs, spec.integrator, spec.fix_com, spec.monitor_stride)
         batches.setdefault(group, []).append((request, steps))
     for members in batches.values():
         timed = watch.step([request for request, _ in members])

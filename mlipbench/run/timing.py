@@ -74,7 +74,7 @@ class Stopwatch:
         """A step of requests of one batch, from a short run of their own."""
         spec = members[0].spec
         strides = tuple(sorted(request.frame_stride for request in members))
-        key = (_atoms(spec.structure), spec.ensemble.kind, strides, spec.monitor_stride)
+        key = (_atoms(spec.structure), spec.integrator, strides, spec.monitor_stride)
         if key not in self._steps:
             self._steps[key] = self._time_step(members)
         return self._steps[key]

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mlipbench.core.errors import PotentialError
-from mlipbench.core.potential import BoundPotential, Potential
+from mlipbench.core.potential import BatchEvaluation, BoundPotential, Potential
 from mlipbench.core.structure import FloatArray
-from mlipbench.core.trajectory import NVE, Event, Langevin, TrajectorySpec
+from mlipbench.core.trajectory import (
+    NVE,
+    Ensemble,
+    Event,
+    Langevin,
+    StochasticCellRescaling,
+    TrajectorySpec,
+)
 from mlipbench.core.units import ACCELERATION
+from mlipbench.simulate.barostat import CellCoupling, stochastic_cell_rescaling
 from mlipbench.simulate.langevin import baoab
 from mlipbench.simulate.monitors import Monitor, Sample
 from mlipbench.simulate.nve import velocity_verlet
 from mlipbench.simulate.rescaling import canonical_rescaling
-from mlipbench.simulate.state import Arrays, State, Step
+from mlipbench.simulate.state import Arrays, State, Step, volumes
 from mlipbench.simulate.velocities import degrees_of_freedom
 
 RUNAWAY_A = 1.0  # a force that moves an atom so far in one step has its replica checked at once
@@ -49,7 +57,9 @@ class Replica:
             "velocities": np.array([f[2] for f in frames]).reshape(-1, n_atoms, 3),
             "cells": np.array([f[3] for f in frames]).reshape(-1, 3, 3),
         }
-        for name in ("potential_energy", "kinetic_energy", "conserved", "temperature", "closest_contact"):
+        of_the_cell = ("volume", "pressure") if self.spec.cell_moves else ()
+        scalars = ("potential_energy", "kinetic_energy", "conserved", "temperature", "closest_contact")
+        for name in (*scalars, *of_the_cell):
             arrays[name] = np.array([getattr(s, name) for s in samples], dtype=np.float64)
         self.samples, self.frames, self.marked = [], [], {}
         return arrays
@@ -63,8 +73,10 @@ class _Forces:
     (a neighbour list with a skin) depends on neither the other replicas nor on where a run was resumed.
     """
 
-    def __init__(self, bound: BoundPotential, state: State, masses: FloatArray, timestep_fs: float) -> None:
+    def __init__(self, bound: BoundPotential, state: State, specs: list[TrajectorySpec]) -> None:
+        masses, timestep_fs = specs[0].structure.masses, specs[0].timestep_fs
         self._bound = bound
+        self._volumes = [_volume_limits(spec) for spec in specs]
         self._positions = state.positions.copy()
         self._cells = state.cells.copy()
         self._shape = state.positions.shape
@@ -76,38 +88,71 @@ class _Forces:
 
     def keep(self, rows: list[int]) -> None:
         """Only these of the rows that are left go on."""
+        self._volumes = [self._volumes[row] for row in rows]
         self._rows = [self._rows[row] for row in rows] if self._rows is not None else rows
 
-    def __call__(self, state: State) -> None:
-        """Set forces and potential energies of the state; fill `alarmed` where they need a look."""
-        if self._rows is None:
-            answer = self._bound(state.positions, state.cells, False)
-            energies, forces = answer.energies, answer.forces
-        else:
-            self._positions[self._rows] = state.positions
-            answer = self._bound(self._positions, self._cells, False)
-            energies, forces = answer.energies[self._rows], answer.forces[self._rows]
+    def __call__(self, state: State, stress: bool = False) -> None:
+        """Set what the potential says of the state; fill `alarmed` where that needs a look."""
+        positions, cells = state.positions, state.cells
+        if self._rows is not None:
+            self._positions[self._rows], self._cells[self._rows] = positions, cells
+            positions, cells = self._positions, self._cells
+        answer = self._bound(positions, cells, stress)
         if answer.forces.shape != self._shape or answer.energies.shape != self._shape[:1]:
             raise PotentialError(
                 f"a bound potential must answer energies {self._shape[:1]} and forces {self._shape}; "
                 f"got {answer.energies.shape} and {answer.forces.shape}"
             )
-        state.potential_energy, state.forces = energies, forces
-        if not np.vdot(forces, forces) + 0.0 * sum(energies.tolist()) < self._calm:
+        energies, forces, stresses = answer.energies, answer.forces, self._stresses(answer, stress)
+        if self._rows is not None:
+            energies, forces = energies[self._rows], forces[self._rows]
+            stresses = None if stresses is None else stresses[self._rows]
+        state.potential_energy, state.forces, state.stresses = energies, forces, stresses
+        odd = 0.0 * sum(energies.tolist()) + (0.0 if stresses is None else 0.0 * float(np.sum(stresses)))
+        if not np.vdot(forces, forces) + odd < self._calm:
             self._look(state)
+        if stress:
+            self._look_at_cells(state)
+
+    def _stresses(self, answer: BatchEvaluation, asked: bool) -> FloatArray | None:
+        if not asked:
+            return None
+        shape = (self._shape[0], 3, 3)
+        if answer.stresses is None or answer.stresses.shape != shape:
+            got = None if answer.stresses is None else answer.stresses.shape
+            raise PotentialError(f"a bound potential must answer stresses {shape} when asked; got {got}")
+        return answer.stresses
 
     def _look(self, state: State) -> None:
         """Which replicas have numbers that are not finite, or forces that throw an atom away."""
         forces = np.array(state.forces, dtype=np.float64)
+        stresses = None if state.stresses is None else np.array(state.stresses, dtype=np.float64)
         for row in range(len(forces)):
-            bad = ~np.isfinite(forces[row])
-            count = int(bad.sum()) + int(not np.isfinite(state.potential_energy[row]))
+            count = int((~np.isfinite(forces[row])).sum()) + int(not np.isfinite(state.potential_energy[row]))
+            if stresses is not None:
+                count += int((~np.isfinite(stresses[row])).sum())
             if count:
                 forces[row] = 0.0
+                if stresses is not None:
+                    stresses[row] = 0.0
                 self.alarmed[row] = count
             elif np.any(np.abs(forces[row]) > self._runaway):
-                self.alarmed[row] = 0
-        state.forces = forces
+                self.alarmed.setdefault(row, 0)
+        state.forces, state.stresses = forces, stresses
+
+    def _look_at_cells(self, state: State) -> None:
+        """Which cells have collapsed or evaporated."""
+        for row, (volume, (least, most)) in enumerate(zip(volumes(state.cells), self._volumes, strict=True)):
+            if not least <= volume <= most:
+                self.alarmed.setdefault(row, 0)
+
+
+def _volume_limits(spec: TrajectorySpec) -> tuple[float, float]:
+    """Volumes in A^3 between which a moving cell is left alone."""
+    ensemble, volume = spec.ensemble, spec.structure.volume
+    if isinstance(ensemble, StochasticCellRescaling):
+        return ensemble.least_volume * volume, ensemble.most_volume * volume
+    return 0.0, float("inf")
 
 
 class Batch:
@@ -119,7 +164,7 @@ class Batch:
         self._step = step
         self._state = State.of([replica.state for replica in replicas])
         bound = potential.bind(spec.structure, len(replicas))
-        self._forces = _Forces(bound, self._state, spec.structure.masses, spec.timestep_fs)
+        self._forces = _Forces(bound, self._state, [replica.spec for replica in replicas])
         self._advance = _integrator([replica.spec for replica in replicas])
 
     def run(self, end: int, tick: Callable[[int], None]) -> None:
@@ -134,6 +179,7 @@ class Batch:
             stop = self._next_stop(end, stride)
             while self._step < stop and not self._forces.alarmed:
                 self._step += 1
+                self._state.step = self._step
                 self._advance(self._state, self._forces)
                 tick(len(self._running))
             self._record(sample=self._step % stride == 0)
@@ -141,7 +187,7 @@ class Batch:
             replica.state = self._state.replica(row)
 
     def _begin(self, tick: Callable[[int], None]) -> None:
-        self._forces(self._state)
+        self._forces(self._state, stress=self._running[0].spec.cell_moves)
         self._state.energy_at_start = np.array(self._state.potential_energy, dtype=np.float64)
         tick(0)
         self._record(sample=True)
@@ -193,12 +239,27 @@ class Batch:
 def _integrator(specs: list[TrajectorySpec]) -> Step:
     """The step function for replicas of one kind of ensemble."""
     spec = specs[0]
+    if not isinstance(spec.ensemble, StochasticCellRescaling):
+        return _at_constant_volume(specs, [s.ensemble for s in specs])
+    barostats = [s.ensemble for s in specs if isinstance(s.ensemble, StochasticCellRescaling)]
+    dynamics = _at_constant_volume(specs, [barostat.thermostat for barostat in barostats])
+    interval_fs = spec.ensemble.stride * spec.timestep_fs
+    return stochastic_cell_rescaling(
+        dynamics,
+        spec.structure.masses,
+        [CellCoupling.of(barostat, interval_fs, spec.fix_com) for barostat in barostats],
+        spec.ensemble.stride,
+    )
+
+
+def _at_constant_volume(specs: list[TrajectorySpec], ensembles: Sequence[Ensemble]) -> Step:
+    """The same for ensembles of one kind that leave the cell alone."""
+    spec = specs[0]
     masses, timestep_fs = spec.structure.masses, spec.timestep_fs
-    ensembles = [s.ensemble for s in specs]
-    if isinstance(spec.ensemble, NVE):
+    if isinstance(ensembles[0], NVE):
         return velocity_verlet(masses, timestep_fs, len(specs))
     temperatures = np.array([e.temperature_K for e in ensembles if not isinstance(e, NVE)])
-    if isinstance(spec.ensemble, Langevin):
+    if isinstance(ensembles[0], Langevin):
         frictions = np.array([e.friction_per_fs for e in ensembles if isinstance(e, Langevin)])
         return baoab(masses, timestep_fs, temperatures, frictions, spec.fix_com)
     relaxations = np.array([e.relaxation_fs for e in ensembles if e.kind == "velocity_rescaling"])

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from mlipbench.core.errors import PotentialError
 from mlipbench.core.potential import Potential
 from mlipbench.core.trajectory import Event, MaxwellBoltzmann, TrajectorySpec
 from mlipbench.simulate.batch import Batch, Replica
@@ -72,8 +73,16 @@ def simulate(
     the company, nor on interruptions, nor on wall time. `progress` is called about twice a second while
     steps are done: (fraction done, what is being done).
 
-    Raises PotentialError where the potential breaks its contract; whatever was committed stays.
+    Raises PotentialError where the potential breaks its contract, or where the cell is to move and it gives
+    no stress; whatever was committed stays.
     """
+    if any(request.spec.cell_moves for request in requests):
+        offered = potential.capabilities.properties
+        if "stress" not in offered:
+            raise PotentialError(
+                f"{potential.identity.name}: a trajectory at constant pressure needs the stress, got a "
+                f"potential that gives {', '.join(sorted(offered))}; use one that does, or keep the cell"
+            )
     clock = _Clock(progress)
     waiting = list(requests)
     while waiting:
@@ -119,7 +128,7 @@ def _run_generation(
 def _batch_key(spec: TrajectorySpec, step: int) -> tuple[object, ...]:
     s = spec.structure
     atoms = (s.numbers.tobytes(), s.masses.tobytes(), s.pbc.tobytes())
-    return (*atoms, spec.timestep_fs, spec.ensemble.kind, spec.fix_com, spec.monitor_stride, step)
+    return (*atoms, spec.timestep_fs, spec.integrator, spec.fix_com, spec.monitor_stride, step)
 
 
 def _run_batch(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from mlipbench.core.structure import FloatArray
-from mlipbench.core.trajectory import Event, TrajectorySpec
+from mlipbench.core.trajectory import Event, StochasticCellRescaling, TrajectorySpec
 from mlipbench.core.units import BOLTZMANN, MASS_VELOCITY_SQUARED
+from mlipbench.simulate.barostat import BAR, CellCoupling
 from mlipbench.simulate.contacts import ClosestContact
-from mlipbench.simulate.state import State
+from mlipbench.simulate.state import State, volumes
 from mlipbench.simulate.velocities import degrees_of_freedom
 
 
@@ -20,11 +22,13 @@ class Sample(NamedTuple):
     step: int
     potential_energy: float  # eV
     kinetic_energy: float  # eV
-    conserved: float  # eV: total energy less the heat of the thermostat
+    conserved: float  # eV: total energy less the heat of thermostat and barostat
     temperature: float  # K
     closest_contact: float  # A
     momentum: FloatArray  # (3,) u A/fs
     angular_momentum: FloatArray  # (3,) u A^2/fs about the centre of mass
+    volume: float = math.nan  # A^3, where the cell moves
+    pressure: float = math.nan  # bar, where the cell moves and the stress is known at this step
 
 
 class Monitor:
@@ -42,6 +46,10 @@ class Monitor:
         self._limits = spec.limits
         self._timestep_fs = spec.timestep_fs
         self._n_atoms = len(spec.structure)
+        self._barostat = spec.ensemble if isinstance(spec.ensemble, StochasticCellRescaling) else None
+        self._volume_at_start = spec.structure.volume
+        if self._barostat is not None:
+            self._coupling = CellCoupling.of(self._barostat, spec.timestep_fs, spec.fix_com)
 
     def sample(self, state: State, replica: int, step: int) -> Sample:
         """The monitors at one step.
@@ -57,6 +65,7 @@ class Monitor:
         momenta *= state.velocities[replica]
         kinetic = 0.5 * MASS_VELOCITY_SQUARED * float(np.add.reduce(momenta, axis=None))
         potential = float(state.potential_energy[replica])
+        volume, pressure = self._cell(state, replica, kinetic)
         return Sample(
             step=step,
             potential_energy=potential,
@@ -66,7 +75,18 @@ class Monitor:
             closest_contact=self._contact(columns, state.cells[replica]),
             momentum=total,
             angular_momentum=spins[(1, 2, 0), (2, 0, 1)] - spins[(2, 0, 1), (1, 2, 0)],
+            volume=volume,
+            pressure=pressure,
         )
+
+    def _cell(self, state: State, replica: int, kinetic: float) -> tuple[float, float]:
+        """Volume in A^3 and pressure in bar."""
+        if self._barostat is None:
+            return math.nan, math.nan
+        (volume,) = volumes(state.cells[replica : replica + 1])
+        if state.stresses is None:
+            return volume, math.nan
+        return volume, self._coupling.internal_pressure(kinetic, state.stresses[replica], volume) / BAR
 
     def check(self, sample: Sample, energy_at_start: float) -> Event | None:
         """The limit that a sample breaks, if any."""
@@ -80,6 +100,14 @@ class Monitor:
             return Event(sample.step, time_fs, "temperature", sample.temperature, limits.temperature_K)
         if not drop <= limits.energy_drop_eV_per_atom:
             return Event(sample.step, time_fs, "energy_drop", drop, limits.energy_drop_eV_per_atom)
+        if self._barostat is not None:
+            ratio = sample.volume / self._volume_at_start
+            for limit, broken in (
+                (self._barostat.least_volume, not ratio >= self._barostat.least_volume),
+                (self._barostat.most_volume, not ratio <= self._barostat.most_volume),
+            ):
+                if broken:
+                    return Event(sample.step, time_fs, "volume", ratio, limit)
         return None
 
     def not_finite(self, step: int, count: int) -> Event:

@@ -9,8 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlipbench.core.errors import InputError
-from mlipbench.core.trajectory import Langevin, MaxwellBoltzmann, TrajectorySpec, VelocityRescaling
+from mlipbench.core.trajectory import (
+    NVE,
+    Langevin,
+    MaxwellBoltzmann,
+    StochasticCellRescaling,
+    TrajectorySpec,
+    VelocityRescaling,
+)
 from mlipbench.simulate.velocities import degrees_of_freedom
+
+SHORTEST_RELAXATION = 10  # times between two moves of the cell: more, and the moves are too long
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,18 +91,50 @@ def _check(spec: TrajectorySpec) -> None:
             and np.array_equal(spec.structure.pbc, spec.start.structure.pbc)
         )
         _demand(same, "the atoms of the trajectory that it goes on from", "structure", "others")
-    if not isinstance(spec.ensemble, (Langevin, VelocityRescaling)):
-        return
-    temperature = spec.ensemble.temperature_K
+    if isinstance(spec.ensemble, StochasticCellRescaling):
+        _check_barostat(spec, spec.ensemble)
+        _check_thermostat(spec, spec.ensemble.thermostat)
+    elif not isinstance(spec.ensemble, NVE):
+        _check_thermostat(spec, spec.ensemble)
+
+
+def _check_thermostat(spec: TrajectorySpec, thermostat: Langevin | VelocityRescaling) -> None:
+    temperature = thermostat.temperature_K
     _demand(temperature >= 0, "a temperature of at least 0 K", "temperature_K", temperature)
-    if isinstance(spec.ensemble, Langevin):
-        friction = spec.ensemble.friction_per_fs
+    if isinstance(thermostat, Langevin):
+        friction = thermostat.friction_per_fs
         _demand(friction > 0, "a friction above 0", "friction_per_fs", friction)
     else:
-        relaxation = spec.ensemble.relaxation_fs
+        relaxation = thermostat.relaxation_fs
         _demand(relaxation > 0, "a relaxation time above 0", "relaxation_fs", relaxation)
         freedom = degrees_of_freedom(spec)
         _demand(freedom > 0, "at least one degree of freedom", "degrees of freedom", freedom)
+
+
+def _check_barostat(spec: TrajectorySpec, barostat: StochasticCellRescaling) -> None:
+    cell = spec.structure
+    periodic = bool(cell.pbc.all()) and cell.volume > 0
+    _demand(periodic, "a cell that is periodic in all directions, for a barostat", "pbc", cell.pbc.tolist())
+    _demand(math.isfinite(barostat.pressure_bar), "a pressure", "pressure_bar", barostat.pressure_bar)
+    for name in ("compressibility_per_GPa", "relaxation_fs"):
+        value = getattr(barostat, name)
+        _demand(0 < value < math.inf, "a number above 0", name, value)
+    _demand(barostat.stride >= 1, "a stride of the barostat of at least 1", "stride", barostat.stride)
+    interval_fs = barostat.stride * spec.timestep_fs
+    _demand(
+        barostat.relaxation_fs >= SHORTEST_RELAXATION * interval_fs,
+        f"at least {SHORTEST_RELAXATION} times the {interval_fs:g} fs between two moves of the cell",
+        "relaxation_fs",
+        barostat.relaxation_fs,
+    )
+    _demand(
+        spec.monitor_stride % barostat.stride == 0,
+        f"a multiple of the barostat's stride ({barostat.stride}), where the pressure is known",
+        "monitor_stride",
+        spec.monitor_stride,
+    )
+    limits = (barostat.least_volume, barostat.most_volume)
+    _demand(0 < limits[0] < 1 < limits[1], "limits below and above 1", "least_volume, most_volume", limits)
 
 
 def _demand(fulfilled: bool, expected: str, name: str, got: object) -> None:

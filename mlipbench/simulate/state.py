@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,9 +29,12 @@ class State:
     forces: FloatArray  # (n_replicas, n_atoms, 3) eV/A
     potential_energy: FloatArray  # (n_replicas,) eV
     cells: FloatArray  # (n_replicas, 3, 3) A
-    heat: FloatArray  # (n_replicas,) eV the thermostat has given since step 0
+    heat: FloatArray  # (n_replicas,) eV that thermostat and barostat have given since step 0
     energy_at_start: FloatArray  # (n_replicas,) eV, potential energy at step 0
     generators: list[np.random.Generator]  # one a replica
+    # Known for the moment, and not stored:
+    stresses: FloatArray | None = None  # (n_replicas, 3, 3) eV/A^3, where the last evaluation was asked
+    step: int = 0  # the step under way
 
     def replica(self, index: int) -> Arrays:
         """A copy of one replica, as arrays to be stored."""
@@ -42,13 +45,19 @@ class State:
     @classmethod
     def of(cls, replicas: Sequence[Arrays]) -> State:
         """The inverse of `replica`, for several."""
-        fields = {name: np.stack([replica[name] for replica in replicas]) for name in _FIELDS}
+        fields: dict[str, Any] = {name: np.stack([r[name] for r in replicas]) for name in _FIELDS}
         return cls(**fields, generators=[_generator_from_words(r["generator"]) for r in replicas])
 
     def keep(self, indices: Sequence[int]) -> State:
         """The state of some of the replicas (copies)."""
         fields = {name: np.array(getattr(self, name)[list(indices)]) for name in _FIELDS}
-        return State(**fields, generators=[self.generators[i] for i in indices])
+        stresses = None if self.stresses is None else self.stresses[list(indices)]
+        return State(
+            **fields,
+            generators=[self.generators[i] for i in indices],
+            stresses=stresses,
+            step=self.step,
+        )
 
 
 _FIELDS = (
@@ -61,16 +70,27 @@ _FIELDS = (
     "energy_at_start",
 )
 
-Evaluate = Callable[[State], None]
-"""Sets `forces` and `potential_energy` to those at `positions` and `cells`."""
+
+class Evaluate(Protocol):
+    """The force function."""
+
+    def __call__(self, state: State, stress: bool = False) -> None:
+        """Set `forces`, `potential_energy` and (None unless asked) `stresses` to those at `positions` and
+        `cells`."""
+
 
 Step = Callable[[State, Evaluate], None]
-"""Advances a state by one time step, with one call of the force function."""
+"""Advances a state by one time step; the last call of the force function is for where it ends."""
 
 
 def per_component(values: FloatArray, n_replicas: int) -> FloatArray:
     """(n_atoms,) -> (n_replicas, n_atoms, 3), in full: numpy is slow to broadcast small arrays."""
     return np.tile(np.repeat(values, 3).reshape(1, -1, 3), (n_replicas, 1, 1))
+
+
+def volumes(cells: FloatArray) -> list[float]:
+    """Volumes in A^3 of cells (n_replicas, 3, 3) A."""
+    return [abs(float(np.linalg.det(cell))) for cell in cells]
 
 
 def initial(

@@ -20,6 +20,8 @@ _MONITORS = {
     "closest_contact": "Angstrom",
     "momentum": "u Angstrom fs-1",
     "angular_momentum": "u Angstrom+2 fs-1",
+    "volume": "Angstrom+3",
+    "pressure": "bar",
 }
 
 
@@ -49,7 +51,9 @@ def write_h5md(trajectory: Trajectory, path: Path) -> None:
             _time_series(box, "edges", trajectory.cells, "Angstrom", trajectory, steps)
         monitors = file.create_group("parameters/monitors")
         for name, unit in _MONITORS.items():
-            _time_series(monitors, name, getattr(trajectory, name), unit, trajectory, trajectory.steps)
+            values = getattr(trajectory, name)
+            if values is not None:
+                _time_series(monitors, name, values, unit, trajectory, trajectory.steps)
 
 
 def write_extxyz(trajectory: Trajectory, path: Path) -> None:

@@ -41,6 +41,7 @@ _SAMPLE_ARRAYS = (
     "momentum",
     "angular_momentum",
 )
+_CELL_ARRAYS = ("volume", "pressure")  # samples too, where the cell moves
 _STATE_PREFIX = "state."
 
 
@@ -97,7 +98,8 @@ class TrajectoryStore:
             if first > n_steps:
                 break
             arrays = read_arrays(folder / name, checkpoint.files[name])
-            samples.append(_rows(arrays, _SAMPLE_ARRAYS, arrays["steps"] <= n_steps))
+            names = (*_SAMPLE_ARRAYS, *(name for name in _CELL_ARRAYS if name in arrays))
+            samples.append(_rows(arrays, names, arrays["steps"] <= n_steps))
             steps = arrays["frame_steps"]
             on_stride = steps % frame_stride == 0 if frame_stride else np.zeros(len(steps), bool)
             if event is not None:
@@ -109,7 +111,7 @@ class TrajectoryStore:
             timestep_fs=timestep_fs,
             n_steps=n_steps,
             event=event,
-            **{name: np.concatenate([part[name] for part in samples]) for name in _SAMPLE_ARRAYS},
+            **{name: np.concatenate([part[name] for part in samples]) for name in samples[0]},
             **{name: np.concatenate([part[name] for part in frames]) for name in _FRAME_ARRAYS},
         )
 

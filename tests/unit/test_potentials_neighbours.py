@@ -80,6 +80,36 @@ def test_order_does_not_depend_on_when_the_list_was_built():
     assert 2 < rebuilt < 30  # the skin is used, and is left in time
 
 
+@pytest.mark.parametrize("isotropic", [True, False], ids=["scaled", "sheared"])
+def test_a_moving_cell_carries_the_list(isotropic):
+    # Oracle: a new list, bit for bit, while the cell breathes (or is sheared), atoms drift and one replica's
+    # cell rests. A list kept by the displacements alone loses pairs after a few per cent of strain.
+    rng = np.random.default_rng(4)
+    cells, pbc = np.stack([np.diag([6.0, 7.0, 8.0])] * 2), np.ones(3, bool)
+    positions = rng.uniform(-3, 9, (2, 12, 3))
+    old = NeighbourList(2, 12, pbc, 3.0)
+    rebuilds, rebuild = 0, old._rebuild
+
+    def counted(*arguments):
+        nonlocal rebuilds
+        rebuilds += 1
+        rebuild(*arguments)
+
+    old._rebuild = counted
+    for _ in range(100):
+        change = (
+            np.eye(3) * (1 + rng.normal(0, 0.008)) if isotropic else np.eye(3) + rng.normal(0, 0.004, (3, 3))
+        )
+        cells[0] = cells[0] @ change
+        positions[0] = (positions[0] - 5.0) @ change + 5.0
+        positions = positions + rng.normal(0, 0.015, positions.shape)
+        kept = old.pairs(positions, cells)
+        fresh = NeighbourList(2, 12, pbc, 3.0).pairs(positions, cells)
+        for name in ("i", "j", "vectors", "distances"):
+            assert np.array_equal(getattr(kept, name), getattr(fresh, name))
+    assert 4 < rebuilds < 40  # of two replicas in 100 steps: the skin is used, and is left in time
+
+
 def test_pairs_are_sorted_and_numbered_by_replica():
     rng = np.random.default_rng(3)
     positions = rng.uniform(0, 5, (3, 6, 3))

@@ -17,6 +17,7 @@ from mlipbench.core.trajectory import (
     Langevin,
     Limits,
     MaxwellBoltzmann,
+    StochasticCellRescaling,
     TrajectorySpec,
     VelocityRescaling,
 )
@@ -26,8 +27,13 @@ from mlipbench.simulate.requests import merge
 from mlipbench.store.trajectories import TrajectoryStore
 
 ARGON = Structure.from_ase(bulk("Ar", "fcc", 5.4, cubic=True) * (2, 2, 2))
-ENSEMBLES = [NVE(), Langevin(80.0, friction_per_fs=0.01), VelocityRescaling(80.0, relaxation_fs=50.0)]
-KINDS = [ensemble.kind for ensemble in ENSEMBLES]
+CONSTANT_VOLUME = [NVE(), Langevin(80.0, friction_per_fs=0.01), VelocityRescaling(80.0, relaxation_fs=50.0)]
+ENSEMBLES = [
+    *CONSTANT_VOLUME,
+    *(StochasticCellRescaling(e, 100.0, 1.0, relaxation_fs=200.0, stride=5) for e in CONSTANT_VOLUME[1:]),
+]
+KINDS = [ensemble.kind for ensemble in CONSTANT_VOLUME]
+ALL_KINDS = [*KINDS, "npt-langevin", "npt-velocity_rescaling"]
 CHUNK = 20
 
 
@@ -82,7 +88,7 @@ class Fragile(Potential):
         return evaluate
 
 
-@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=KINDS)
+@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=ALL_KINDS)
 def test_a_replica_does_not_feel_its_company(tmp_path, ensemble):
     """Alone and beside two others, one of which ends early: bit for bit."""
     mine = spec(ensemble)
@@ -95,7 +101,7 @@ def test_a_replica_does_not_feel_its_company(tmp_path, ensemble):
     assert files(tmp_path / "alone" / key) == files(tmp_path / "company" / key)
 
 
-@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=KINDS)
+@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=ALL_KINDS)
 @pytest.mark.parametrize("lives", [0, 1, 19, 20, 21, 53, 110])
 def test_killed_and_resumed_is_undisturbed(tmp_path, ensemble, lives):
     """Killed at any force evaluation, in and between chunks: every byte in the store is the same."""
@@ -130,7 +136,7 @@ def test_killed_while_writing(tmp_path, monkeypatch, writes):
     assert files(tmp_path / "broken") == files(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=KINDS)
+@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=ALL_KINDS)
 def test_extended_is_as_if_asked_at_once(tmp_path, ensemble):
     run(tmp_path / "twice", [spec(ensemble, n_steps=50)])
     run(tmp_path / "twice", [spec(ensemble, n_steps=110)])
@@ -225,7 +231,7 @@ def spoiled_with(number, where):
 
 @pytest.mark.parametrize("where", ["energies", "forces"])
 @pytest.mark.parametrize("number", [np.nan, np.inf], ids=["nan", "inf"])
-@pytest.mark.parametrize("ensemble", ENSEMBLES, ids=KINDS)
+@pytest.mark.parametrize("ensemble", CONSTANT_VOLUME, ids=KINDS)
 def test_not_a_number_ends_a_replica_at_once(tmp_path, ensemble, number, where):
     """Step 23 is on no stride. The frame kept is finite, and the sound replica goes on."""
     specs = [spec(ensemble), spec(ensemble, seed=2, frame_stride=0)]

@@ -9,13 +9,21 @@ import pytest
 
 from mlipbench.core.errors import InputError
 from mlipbench.core.structure import Structure
-from mlipbench.core.trajectory import NVE, Langevin, MaxwellBoltzmann, TrajectorySpec, VelocityRescaling
+from mlipbench.core.trajectory import (
+    NVE,
+    Langevin,
+    MaxwellBoltzmann,
+    StochasticCellRescaling,
+    TrajectorySpec,
+    VelocityRescaling,
+)
 from mlipbench.simulate.requests import merge
 
 ARGON = Structure(
     np.array([18, 18]), np.array([[0.0, 0, 0], [4, 0, 0]]), 20 * np.eye(3), np.ones(3, bool), np.full(2, 40.0)
 )
 PREPARE = TrajectorySpec(ARGON, Langevin(50.0), 2.0, 300, MaxwellBoltzmann(50.0), seed=3)
+NPT = StochasticCellRescaling(Langevin(50.0), pressure_bar=1.0, compressibility_per_GPa=1.0)
 RUN = TrajectorySpec(ARGON, NVE(), 2.0, 1000, PREPARE, seed=4, frame_stride=6)
 
 
@@ -54,6 +62,21 @@ def test_marks_come_from_all_that_is_planned():
         ({"ensemble": Langevin(-5.0)}, "temperature_K = -5.0"),
         ({"ensemble": Langevin(5.0, friction_per_fs=0.0)}, "friction above 0"),
         ({"ensemble": VelocityRescaling(5.0, relaxation_fs=0.0)}, "relaxation time above 0"),
+        ({"ensemble": replace(NPT, thermostat=Langevin(5.0, 0.0))}, "friction above 0"),
+        ({"ensemble": replace(NPT, pressure_bar=np.nan)}, "pressure_bar = nan"),
+        ({"ensemble": replace(NPT, compressibility_per_GPa=0.0)}, "compressibility_per_GPa = 0.0"),
+        ({"ensemble": replace(NPT, relaxation_fs=199.0)}, "at least 10 times the 20 fs between two moves"),
+        ({"ensemble": replace(NPT, stride=0)}, "stride = 0"),
+        ({"ensemble": NPT, "monitor_stride": 15}, r"a multiple of the barostat's stride \(10\)"),
+        ({"ensemble": replace(NPT, most_volume=0.9)}, "limits below and above 1"),
+        (
+            {
+                "ensemble": NPT,
+                "structure": replace(ARGON, pbc=np.array([True, True, False])),
+                "start": MaxwellBoltzmann(50.0),
+            },
+            "periodic in all directions",
+        ),
         ({"start": MaxwellBoltzmann(-1.0)}, "start temperature_K = -1.0"),
         (
             {"start": replace(PREPARE, structure=replace(ARGON, masses=np.ones(2)))},
