@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mlipbench.analysis import (
+    density,
     drift,
     duplicates,
     elastic,
@@ -112,6 +113,7 @@ __all__ = [
     "Verdict",
     "calculator",
     "conversion_factor",
+    "density",
     "drift",
     "duplicates",
     "elastic",

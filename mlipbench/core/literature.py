@@ -38,6 +38,10 @@ VELOCITY_RESCALING = _article(
     "bussi2007", "Bussi, G.; Donadio, D.; Parrinello, M.", "Canonical sampling through velocity rescaling",
     _JCP, 126, "014101", 2007, "10.1063/1.2408420",
 )  # fmt: skip
+STOCHASTIC_CELL_RESCALING = _article(
+    "bernetti2020", "Bernetti, M.; Bussi, G.", "Pressure control using stochastic cell rescaling",
+    _JCP, 153, "114107", 2020, "10.1063/5.0020514",
+)  # fmt: skip
 AUTOCORRELATION = _article(
     "wolff2004", "Wolff, U.", "Monte Carlo errors with less errors",
     "Comput. Phys. Commun.", 156, "143-153", 2004, "10.1016/S0010-4655(03)00467-3",

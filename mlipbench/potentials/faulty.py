@@ -285,6 +285,59 @@ class softened(Faulty):
         )
 
 
+class drifted_density(Potential):
+    """A consistent potential in a length unit that is off: energies, forces and stress of the base for the
+    system stretched by `factor`^(1/3), so that it is in equilibrium at `factor` times the base's density."""
+
+    def __init__(self, base: Base, factor: float = 0.95) -> None:
+        self.base = load(base, {}, Path()) if isinstance(base, str) else base
+        self.stretch = float(np.cbrt(factor))
+        self._identity = identity_of(
+            f"{self.base.identity.name}, drifted_density",
+            type(self),
+            {"base": self.base.identity.key, "factor": factor},
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the base."""
+        return self.base.capabilities
+
+    @property
+    def identity(self) -> Identity:
+        """The base's, and the fault's."""
+        return self._identity
+
+    def evaluate(
+        self, structures: Sequence[Structure], properties: Collection[str] = ("energy", "forces")
+    ) -> list[Evaluation]:
+        """The base's answers for the stretched structures, derivatives by the chain rule."""
+        s = self.stretch
+        stretched = [x.with_positions(s * x.positions, s * x.cell) for x in structures]
+        return [
+            replace(
+                answer,
+                forces=None if answer.forces is None else s * answer.forces,
+                stress=None if answer.stress is None else s**3 * answer.stress,
+            )
+            for answer in self.base.evaluate(stretched, properties)
+        ]
+
+    def bind(self, structure: Structure, n_replicas: int) -> BoundPotential:
+        """The same of the base's bound function."""
+        inner, s = self.base.bind(structure, n_replicas), self.stretch
+
+        def evaluate(positions: FloatArray, cells: FloatArray, stress: bool) -> BatchEvaluation:
+            answer = inner(s * positions, s * cells, stress)
+            return BatchEvaluation(
+                answer.energies,
+                s * answer.forces,
+                None if answer.stresses is None else s**3 * answer.stresses,
+            )
+
+        return evaluate
+
+
 class wrong_for_batches(Faulty):
     """The last of several replicas gets the forces of the first."""
 

@@ -28,6 +28,7 @@ from mlipbench.run.execute import asked, failed_result, measure_again, result_he
 from mlipbench.run.inputs import PlanInputs
 from mlipbench.run.planning import plan_manifest, read_lock, write_lock
 from mlipbench.run.process import Message, run_child
+from mlipbench.run.verdicts import Terms, judge_suite
 from mlipbench.store import layout
 from mlipbench.store.layout import write_json
 from mlipbench.store.provenance import provenance
@@ -157,11 +158,7 @@ class Session:
             why = f"the potential could not be loaded: {reason.reason if reason else ''}"
             folder.write_result(result_head(entry, self.plan, "error", why))
         elif lacking := entry.suite.needs - set(record["properties"]):
-            folder.write_result(
-                result_head(
-                    entry, self.plan, "not_applicable", f"the potential gives no {', '.join(sorted(lacking))}"
-                )
-            )
+            folder.write_result(self._without(entry, lacking, frozenset(record["properties"])))
         else:
             failure = self._child(entry.key, ["suite", entry.key], seconds, {})
             if folder.result() is None:
@@ -171,6 +168,15 @@ class Session:
         if result is None:
             raise StoreError(f"{folder.path}: somebody has removed the result; run the suite file again")
         return result
+
+    def _without(self, entry: SuiteEntry, lacking: frozenset[str], offered: frozenset[str]) -> SuiteResult:
+        """The result of a suite whose potential lacks what it needs: its criteria say whether the intended
+        use can do without."""
+        terms = Terms(self.plan.intended_use, offered, probe.suite_limits(self.plan, entry.key))
+        reason = f"the potential gives no {', '.join(sorted(lacking))}"
+        return result_head(entry, self.plan, "not_applicable", reason).model_copy(
+            update={"measurements": judge_suite(entry.key, [], entry.suite.criteria, terms)}
+        )
 
     def _child(self, key: str, task: list[str], seconds: float | None, answers: dict[str, Any]) -> str:
         """Run one task in a child; "" or how it failed. Its messages go to the display."""

@@ -59,6 +59,11 @@ def level(y: float, label: str, role: str = "limit") -> Series:
     return Series.model_validate({"kind": "level", "y": [y], "label": label, "role": role})
 
 
+def band(low: float, high: float, label: str, role: str = "reference") -> Series:
+    """A horizontal band."""
+    return Series.model_validate({"kind": "band", "y": [low], "y2": [high], "label": label, "role": role})
+
+
 def histogram(values: FloatArray, label: str, n_bins: int = 61) -> list[Series]:
     """A density histogram within six robust sigma, and the Gaussian of that sigma."""
     centre = float(np.median(values))

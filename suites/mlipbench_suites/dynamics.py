@@ -91,6 +91,7 @@ def advice(what: str) -> str:
         "closest_contact": "atoms fell onto each other: no repulsive wall where no data were",
         "temperature": "the run exploded: wrong forces outside the training domain, or too long a time step",
         "energy_drop": "a suspected hole in the energy surface, though liquids and defects also go down",
+        "volume": "the potential does not hold the system together at this pressure, or its stress is wrong",
         "not_finite": "the potential left the numbers",
     }[what]
 

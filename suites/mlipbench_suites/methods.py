@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlipbench.api import Data, PhononsRef, Structure, StructureRef, Trajectory
+from mlipbench.api import Data, PhononsRef, Scalar, Structure, StructureRef, Trajectory
 
 if TYPE_CHECKING:
+    from mlipbench_suites.density import DensityParams
     from mlipbench_suites.eos_elastic import EosElasticParams
     from mlipbench_suites.nve import NveParams
     from mlipbench_suites.parity import ParityParams
@@ -150,6 +151,28 @@ def _relaxed(cell: Cell, force: float) -> str:
         "symmetry": "Atoms and cell were relaxed within the symmetry of the crystal",
     }[cell]
     return f"{what}, until no force component exceeded {force:g} eV/A."
+
+
+def density(p: DensityParams, runs: list[Trajectory], t: float, pressure_bar: float, known: Scalar) -> str:
+    """Density at constant pressure."""
+    system = _system(p.structure, runs[0].structure)
+    thermostat = f"Langevin dynamics (BAOAB splitting [@leimkuhler2013], friction {p.friction_per_fs:g}/fs)"
+    if p.thermostat == "velocity_rescaling":
+        thermostat = f"canonical velocity rescaling [@bussi2007] (relaxation time {p.relaxation_fs:g} fs)"
+    interval = p.cell_stride * p.timestep_fs
+    return (
+        f"The density was computed by molecular dynamics of {system} at {t:g} K and {pressure_bar:g} bar, "
+        f"{_counted(p.replicas, 'independent run')}. After {p.prepare_ps:g} ps at constant volume the cell "
+        "was moved by isotropic stochastic cell rescaling [@bernetti2020] (relaxation time "
+        f"{p.cell_relaxation_fs:g} fs, a move every {interval:g} fs) and the temperature held by "
+        f"{thermostat}, with a timestep of {p.timestep_fs:g} fs for {_lengths(runs)}. The equilibration was "
+        "detected [@chodera2016] by the integrated autocorrelation time [@wolff2004] and dropped; the mean "
+        "density had a standard error under noise of short and of long memory, mixed as their restricted "
+        f"likelihoods say [@harville1977], and was compared with a {known.name.replace('_', ' ')} of "
+        f"{known.value:g} {known.unit} ({known.level_of_theory}). The bulk modulus followed from the "
+        "fluctuations of the volume. Before the runs the pressure from the stress "
+        "was compared with differences of the energy in the volume."
+    )
 
 
 def _name(file: str | None) -> str:

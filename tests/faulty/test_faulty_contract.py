@@ -24,6 +24,7 @@ CAUGHT_BY = {
     "hole": set(),
     "attractive_wall": set(),
     "softened": set(),
+    "drifted_density": set(),
     "not_rotation_invariant": set(),
     "float32_noise": set(),
     "kink_at_cutoff": {"force_error", "stress_error"},
