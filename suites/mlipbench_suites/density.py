@@ -219,12 +219,9 @@ class Density(Suite):
         found = rigid_pressures(start, energies, stresses)
         context.save("rigid_from_stress", found.from_stress)
         context.save("rigid_from_energy", found.from_energy)
-        context.save("start_masses", start.masses)
-        context.save("start_volume", np.array(start.volume))
-        _save(context, "reference", context.scalar(p.reference))
-        context.save(
-            "atoms_per_cell", np.array(reference(p, start, context.scalar(p.reference)).atoms_per_cell)
-        )
+        known = reference(p, start, context.scalar(p.reference))
+        _save(context, "reference", known.source)
+        context.save("atoms_per_cell", np.array([known.atoms_per_cell]))
         if p.bulk_modulus is not None:
             _save(context, "bulk_modulus", context.scalar(p.bulk_modulus))
         if found.error < GROSS_ERROR:
@@ -305,5 +302,5 @@ def _load(data: Data, name: str) -> Scalar:
 
 
 def _reference(p: DensityParams, data: Data, start: Structure) -> Reference:
-    atoms = int(data.array("atoms_per_cell")) or None
+    atoms = int(data.array("atoms_per_cell")[0]) or None
     return reference(p.model_copy(update={"atoms_per_cell": atoms}), start, _load(data, "reference"))

@@ -70,7 +70,7 @@ class Fake:
         return relax(self.potential, structure, force_tolerance_eV_per_A, max_steps)
 
     def save(self, name, array):
-        self.arrays[name] = np.asarray(array)
+        self.arrays[name] = np.atleast_1d(array)  # as the store keeps it
 
     def array(self, name):
         return self.arrays[name]
