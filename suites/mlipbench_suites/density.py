@@ -31,6 +31,7 @@ from mlipbench.api import (
     literature,
 )
 from mlipbench_suites import density_figures, density_results, methods
+from mlipbench_suites.density_criteria import CRITERIA, DENSITY_LIMIT, Asked
 from mlipbench_suites.density_numbers import (
     Reference,
     RigidPressures,
@@ -166,7 +167,7 @@ class Density(Suite):
         literature.RESTRICTED_LIKELIHOOD,
     )
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces", "stress"})
-    criteria: ClassVar[tuple[Criterion, ...]] = density_results.CRITERIA
+    criteria: ClassVar[tuple[Criterion, ...]] = CRITERIA
     Params: ClassVar[type[SuiteParams]] = DensityParams
 
     def trajectories(self, params: Any, inputs: Inputs) -> dict[str, TrajectorySpec]:
@@ -233,7 +234,7 @@ class Density(Suite):
         use = data.intended_use
         t, pressure = p.temperature_K or use.temperature_K, _pressure(p, use)
         rigid = RigidPressures(data.array("rigid_from_stress"), data.array("rigid_from_energy"))
-        asked = density_results.Asked(t, pressure, use)
+        asked = Asked(t, pressure, use)
         outcome = Outcome(density_results.stress(rigid, asked))
         if rigid.error >= GROSS_ERROR:
             outcome.measurements += density_results.not_run(rigid, asked)
@@ -246,12 +247,12 @@ class Density(Suite):
         analysed = [analyse(run, t) for run in runs if len(run.steps) > 1]
         found = density_results.density(analysed, prepared, runs, known, asked)
         outcome.measurements += found.measurements
-        outcome.measurements += density_results.fluctuations(analysed, modulus, asked)
+        outcome.measurements += density_results.fluctuations(analysed, found.mean, known, modulus, asked)
         outcome.notes += density_results.notes(analysed, known, asked)
         outcome.notes += sorted({w.words for w in (watch(_at_rest(run)) for run in runs) if w.words})
         if analysed:
-            limit = density_results.DENSITY_LIMIT
-            outcome.figures.append(density_figures.traces(analysed, found.mean, known, limit, pressure, t))
+            figure = density_figures.traces(analysed, found.mean, known, DENSITY_LIMIT, pressure, t)
+            outcome.figures.append(figure)
         if found.mean is not None:
             outcome.figures.append(density_figures.distribution(analysed))
         for k, run in enumerate(runs):

@@ -1,101 +1,29 @@
-"""Measurements, criteria and remarks of the suite `density`."""
+"""Measurements and remarks of the suite `density`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import chdtri
 
 from mlipbench.api import (
-    Criterion,
-    Evidence,
-    IntendedUse,
     Measurement,
     Scalar,
     Trajectory,
+    conversion_factor,
     drift,
     stats,
 )
 from mlipbench.api import density as fluctuation
+from mlipbench_suites.density_criteria import LARGEST_STDERR, Asked
 from mlipbench_suites.density_numbers import Reference, RigidPressures, Run, relative_error
 from mlipbench_suites.dynamics import explained, finite, realised
 from mlipbench_suites.hole import Finding
 
-DENSITY_LIMIT = 2.0  # %
-LARGEST_STDERR = 0.5  # %
+BEYOND_CHANCE = 1e-3  # probability that runs of one density differ so much
 TEMPERATURE_APART = 0.01  # share by which a reference's temperature may differ without a remark
-
-CRITERIA = (
-    Criterion(
-        name="density_error",
-        compare="abs<",
-        limit=DENSITY_LIMIT,
-        unit="%",
-        level="at_target",
-        item=8,
-        needs=(
-            Evidence("length_ps", 50, "ps"),
-            Evidence("precision", 1 / LARGEST_STDERR, "/%"),  # standard error of at most 0.5 %
-        ),
-        needs_property="stress",
-        source="deployment checklist, item 8: density from NPT within 2 %; 50 ps after the equilibration and "
-        "a standard error of the mean of at most 0.5 % from the validation suite",
-    ),
-    Criterion(
-        name="failures",
-        compare="==",
-        limit=0,
-        unit="1",
-        level="at_target",
-        item=8,
-        needs=(Evidence("length_ps", 50, "ps"),),
-        needs_property="stress",
-        source="validation suite: a cell that collapses or evaporates fails",
-    ),
-    Criterion(
-        name="stress_error",
-        compare="<",
-        limit=1.0,
-        unit="%",
-        level="required",
-        item=8,
-        needs_property="stress",
-        source="validation suite: the stress is -dE/dV before a pressure is believed; 1 % is ten times what "
-        "single precision costs",
-    ),
-    Criterion(
-        name="bulk_modulus_error",
-        compare="abs<",
-        limit=20.0,
-        unit="%",
-        level="advisory",
-        source="validation suite: consistency of the fluctuations with the equation of state",
-    ),
-    Criterion(
-        name="conserved_drift",
-        compare="abs<",
-        limit=1.0,
-        unit="meV/atom/ps",
-        level="advisory",
-        source="effective energy of stochastic cell rescaling: what the time step and the moves of the cell "
-        "violate",
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The state that was asked for."""
-
-    temperature_K: float
-    pressure_bar: float
-    use: IntendedUse
-
-    @property
-    def conditions(self) -> dict[str, float | str]:
-        """Of every measurement."""
-        return {"temperature_K": self.temperature_K, "pressure_bar": self.pressure_bar}
 
 
 @dataclass(frozen=True)
@@ -169,7 +97,7 @@ def density(
     if problem:
         found.append(_not_scored(problem, asked))
         return Found(found + _elsewhere(asked), None)
-    mean = stats.combined(averages)
+    mean, apart = _over_runs(averages)
     kept = min(run.kept_ps for run in analysed)
     own = 100 * mean.stderr / mean.value if mean.stderr is not None else np.inf
     error, stderr, n_eff = relative_error(mean, known)
@@ -184,6 +112,7 @@ def density(
         words += (
             f"; the standard error of the mean is {own:.2g} % where at most {LARGEST_STDERR:g} % is asked"
         )
+    words += apart
     found += [
         _of(asked, "density", mean.value, "g/cm^3", mean.stderr, mean.n_eff, method, evidence),
         _of(
@@ -211,6 +140,22 @@ def density(
         spread = a * mean.stderr / mean.value / 3 if mean.stderr is not None else None
         found.append(_of(asked, "lattice_constant", a, "A", spread, mean.n_eff, "from the mean density", {}))
     return Found(found + _elsewhere(asked), mean)
+
+
+def _over_runs(averages: Sequence[stats.Average]) -> tuple[stats.Average, str]:
+    """Mean over runs; where they differ by more than their errors explain, their scatter is the error, with
+    words."""
+    mean, k = stats.combined(averages), len(averages)
+    values = np.array([a.value for a in averages])
+    errors = np.array([a.stderr or 0.0 for a in averages])
+    if k < 2 or not errors.all():
+        return mean, ""
+    excess = float((((values - values.mean()) / errors) ** 2).sum())
+    if excess < float(chdtri(k - 1, BEYOND_CHANCE)):
+        return mean, ""
+    scatter = float(values.std(ddof=1) / np.sqrt(k))
+    words = f"; the runs differ beyond chance, from {values.min():.4g} to {values.max():.4g} g/cm^3"
+    return replace(mean, stderr=max(scatter, mean.stderr or 0.0), n_eff=float(k)), words
 
 
 def _failures(prepared: Sequence[Trajectory], runs: Sequence[Trajectory], asked: Asked) -> Measurement:
@@ -264,7 +209,13 @@ def _noise_floor(analysed: Sequence[Run], asked: Asked) -> Measurement:
     )
 
 
-def fluctuations(analysed: Sequence[Run], known: Scalar | None, asked: Asked) -> list[Measurement]:
+def fluctuations(
+    analysed: Sequence[Run],
+    mean: stats.Average | None,
+    known: Reference,
+    known_modulus: Scalar | None,
+    asked: Asked,
+) -> list[Measurement]:
     """Bulk modulus, pressure and temperature realised, and the conserved quantity."""
     sound = [run for run in analysed if run.trajectory.event is None]
     found = []
@@ -273,8 +224,10 @@ def fluctuations(analysed: Sequence[Run], known: Scalar | None, asked: Asked) ->
         joint = stats.combined(moduli)
         method = "kT <V> / var(V); relative error of the variance, equilibration dropped"
         found.append(_of(asked, "bulk_modulus", joint.value, "GPa", joint.stderr, joint.n_eff, method, {}))
-        if known is not None:
-            found.append(_modulus_error(joint, known, asked))
+        if known_modulus is not None:
+            found.append(_modulus_error(joint, known_modulus, asked))
+        if mean is not None:
+            found.append(_pressure_at_reference(joint, mean, known, asked))
     for name, unit in (("temperature", "K"), ("pressure", "bar")):
         averages = [
             stats.time_average(
@@ -287,6 +240,17 @@ def fluctuations(analysed: Sequence[Run], known: Scalar | None, asked: Asked) ->
             method = "time average over the same samples as the density"
             found.append(_of(asked, f"mean_{name}", joint.value, unit, joint.stderr, joint.n_eff, method, {}))
     return found + _conserved(sound, asked)
+
+
+def _pressure_at_reference(
+    modulus: stats.Average, mean: stats.Average, known: Reference, asked: Asked
+) -> Measurement:
+    strain = float(np.log(known.density / mean.value))
+    pressure = asked.pressure_bar * conversion_factor("bar", "GPa") + modulus.value * strain
+    errors = ((modulus.stderr or 0.0) * strain, modulus.value * (mean.stderr or 0.0) / mean.value)
+    method = "P + B ln(reference / mean density): what the potential presses with in the reference's cell"
+    n_eff = min(modulus.n_eff, mean.n_eff)
+    return _of(asked, "pressure_at_reference", pressure, "GPa", float(np.hypot(*errors)), n_eff, method, {})
 
 
 def _modulus_error(joint: stats.Average, known: Scalar, asked: Asked) -> Measurement:

@@ -12,10 +12,14 @@ from mlipbench.core.errors import InputError
 from mlipbench.core.reference import Scalar
 from mlipbench.core.structure import Structure
 from mlipbench.core.suite import IntendedUse
-from mlipbench.core.trajectory import Event
+from mlipbench.core.trajectory import Event, Langevin, MaxwellBoltzmann, TrajectorySpec
 from mlipbench.core.units import BOLTZMANN, EV_PER_A3_IN_GPA
 from mlipbench.potentials import faulty
 from mlipbench.potentials.analytic import lennard_jones_argon, stillinger_weber_silicon
+from mlipbench.potentials.short_range import switch
+from mlipbench.simulate.driver import simulate
+from mlipbench.simulate.requests import merge
+from mlipbench.store.trajectories import TrajectoryStore
 from mlipbench_suites.density import Density
 
 STRUCTURE = {"crystal": "diamond", "symbol": "Si", "lattice_A": 5.43, "repeat": (2, 2, 2)}
@@ -84,6 +88,8 @@ def test_the_right_density_passes():
     own, both = m["density"].stderr / DENSITY, m["density_error"].stderr / 100
     assert both == pytest.approx(np.hypot(own, 0.002), rel=1e-3)
     assert m["density_error"].n_eff > m["density"].n_eff
+    pressure = m["bulk_modulus"].value * np.log(DENSITY / m["density"].value) + 1e-4
+    assert m["pressure_at_reference"].value == pytest.approx(pressure, rel=1e-9)
     assert 0.2 < m["noise_floor"].value / (100 * own) < 5
     assert any("solid" in note for note in outcome.notes)
     assert {f.id for f in outcome.figures} == {"density-traces", "density-volumes"}
@@ -181,6 +187,10 @@ def test_replicas_are_averaged():
     outcome, m = measure(*(planted(seed=k) for k in range(4)))
     assert m["density"].stderr < 0.8 * one["density"].stderr
     assert verdict(outcome)["density_error"] == "PASS"
+    outcome, m = measure(planted(), planted(seed=1, density=1.02 * DENSITY))  # two phases, say
+    assert "the runs differ beyond chance" in m["density_error"].note
+    assert m["density"].stderr == pytest.approx(0.01 * DENSITY, rel=0.1)
+    assert verdict(outcome)["density_error"] == "INCONCLUSIVE"
 
 
 def collapsed():
@@ -291,3 +301,64 @@ def test_real_wrong_stress_is_caught_before_the_run(tmp_path, fault):
     m = {x.name: x for x in outcome.measurements}
     assert ("reversed" in m["stress_error"].note) == (fault == "wrong_sign_stress")
     assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- a liquid at a tabulated state
+SIGMA, EPSILON = 3.4, 120.0 * BOLTZMANN
+REDUCED = 0.82  # density at T* = 0.85, P* = 0.55355 (NIST Standard Reference Simulation Website, Monte Carlo)
+
+
+@pytest.fixture(scope="module")
+def melt(tmp_path_factory):
+    """256 atoms at T* = 0.85, melted and cooled at the tabulated density."""
+    lattice = (4 * SIGMA**3 / REDUCED) ** (1 / 3)
+    crystal = Structure.from_ase(bulk("Ar", cubic=True, a=lattice) * (4, 4, 4))
+    hot = TrajectorySpec(crystal, Langevin(400.0, 0.01), 5.0, 2000, MaxwellBoltzmann(600.0), 1)
+    cold = replace(hot, ensemble=Langevin(102.0, 0.01), n_steps=1000, frame_stride=1000, start=hot)
+    store = TrajectoryStore(tmp_path_factory.mktemp("melt"))
+    simulate(fluid(), "p", merge([cold], [], "p"), store)
+    return crystal.with_positions(store.read(cold.key("p"), 1000, 1000).positions[-1])
+
+
+def fluid():
+    return lennard_jones_argon(switch_from_A=2.5 * SIGMA, cutoff_A=3.0 * SIGMA)
+
+
+def tail():
+    """Pressure in bar that the switch takes away, g(r) = 1 from there on: -2 pi/3 rho^2 int r^3 dV' dr."""
+    r = np.linspace(2.5 * SIGMA, 60 * SIGMA, 400_000)
+    value, slope = fluid().pair(r)
+    on, on_slope = switch(r, 2.5 * SIGMA, 3.0 * SIGMA)
+    missing = np.trapezoid(r**3 * (slope - slope * on - value * on_slope), r)
+    return -2 * np.pi / 3 * (REDUCED / SIGMA**3) ** 2 * missing * EV_PER_A3_IN_GPA * 1e4
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, "PASS"), (0.95, "FAIL")], ids=["sound", "drifted"])
+def test_a_liquid_at_a_tabulated_state(tmp_path, melt, factor, expected):
+    """The control passes with all the evidence; its twin, 5 % less dense, fails."""
+    pressure = 0.55355 * EPSILON / SIGMA**3 * EV_PER_A3_IN_GPA * 1e4 - tail()
+    table = REDUCED / SIGMA**3 * 39.948 * 1.66053906660
+    potential = fluid() if factor == 1.0 else faulty.drifted_density(fluid(), factor)
+    outcome = run(
+        Density,
+        Fake(
+            start=melt,
+            potential=potential,
+            folder=tmp_path,
+            use=IntendedUse(102.0, phases=("liquid",), pressure_bar=pressure),
+            scalars={"known": scalar(table, "g/cm^3", 4e-4 * table, 102.0)},
+        ),
+        structure=STRUCTURE,
+        density={"reference": "known"},
+        timestep_fs=10.0,
+        cell_stride=2,
+        cell_relaxation_fs=250.0,
+        stiffness_GPa=0.6,
+        duration_ps=60.0,
+        replicas=2,
+    )[0]
+    m = {x.name: x for x in outcome.measurements}
+    assert verdict(outcome)["density_error"] == expected
+    assert m["density_error"].value == pytest.approx(100 * (factor - 1), abs=0.7)
+    assert m["failures"].value == 0
