@@ -13,7 +13,7 @@ import numpy as np
 
 from mlipbench.core.potential import Potential
 from mlipbench.core.structure import Structure
-from mlipbench.core.trajectory import Event, MaxwellBoltzmann, TrajectorySpec
+from mlipbench.core.trajectory import Event, MaxwellBoltzmann, StochasticCellRescaling, TrajectorySpec
 from mlipbench.simulate.driver import CHUNK_STEPS, simulate
 from mlipbench.simulate.requests import Request, merge
 from mlipbench.simulate.state import Arrays
@@ -68,7 +68,7 @@ class Stopwatch:
         self._potential, self._tick = potential, tick
         self._steps: dict[tuple[object, ...], StepTime] = {}
         self._answers: dict[tuple[bytes, tuple[str, ...]], Spread] = {}
-        self._forces: dict[tuple[bytes, int], Spread] = {}
+        self._forces: dict[tuple[bytes, int, bool], Spread] = {}
 
     def step(self, members: Sequence[Request]) -> StepTime:
         """A step of requests of one batch, from a short run of their own."""
@@ -80,11 +80,13 @@ class Stopwatch:
         return self._steps[key]
 
     def _time_step(self, members: Sequence[Request]) -> StepTime:
-        structure, n = members[0].spec.structure, len(members)
-        alone = self._force(structure, 1)
+        spec, n = members[0].spec, len(members)
+        alone = self._force(spec, 1)
         if alone.seconds > SLOW_S:
-            together = self._force(structure, n) if self._potential.capabilities.batched else alone.times(n)
-            return StepTime(together.times(1 / n), 0.0)
+            together = self._force(spec, n) if self._potential.capabilities.batched else alone.times(n)
+            barostat = spec.ensemble if isinstance(spec.ensemble, StochasticCellRescaling) else None
+            calls = 1.0 + (1.0 / barostat.stride if barostat else 0.0)
+            return StepTime(together.times(calls / n), 0.0)
         longest = max(request.n_steps for request in members)
         n_steps = int(np.clip(ROUND_S / (n * alone.seconds), 2, max(min(CHUNK_STEPS, longest // 10), 2)))
         with tempfile.TemporaryDirectory() as folder:
@@ -111,14 +113,15 @@ class Stopwatch:
             return StepTime(alone, 0.0)
         return StepTime(Spread.of(steps), statistics.median(commits))
 
-    def _force(self, structure: Structure, n_replicas: int) -> Spread:
+    def _force(self, spec: TrajectorySpec, n_replicas: int) -> Spread:
         """A call of the bound potential."""
-        key = (_atoms(structure), n_replicas)
+        structure, stress = spec.structure, spec.cell_moves
+        key = (_atoms(structure), n_replicas, stress)
         if key not in self._forces:
             bound = self._potential.bind(structure, n_replicas)
             positions = np.stack([_rattled(structure).positions] * n_replicas)
             cells = np.stack([structure.cell] * n_replicas)
-            self._forces[key] = _timed(lambda: bound(positions, cells, False), self._tick)
+            self._forces[key] = _timed(lambda: bound(positions, cells, stress), self._tick)
         return self._forces[key]
 
     def answers(self, structures: Sequence[Structure], properties: Collection[str]) -> Spread:

@@ -314,10 +314,8 @@ def _of(
 
 def notes(analysed: Sequence[Run], known: Reference, asked: Asked) -> list[str]:
     """What a reader should know about the reference and the runs."""
-    source, remarks = known.source, []
-    remarks.append(
-        f"The reference is a {source.name} of {source.value:g} {source.unit} ({source.level_of_theory})."
-    )
+    source, what = known.source, known.source.name.replace("_", " ")
+    remarks = [f"The reference is a {what} of {source.value:g} {source.unit} ({source.level_of_theory})."]
     if known.error is None:
         remarks.append("The reference states no error and was taken as exact.")
     t = source.temperature_K

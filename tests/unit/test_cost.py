@@ -1,6 +1,7 @@
 """Counting what is left, the order of suites, and timing against a clock that only the potential moves."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,13 @@ from ase.build import bulk
 
 from mlipbench.core.potential import Capabilities, Evaluation, Identity, Potential
 from mlipbench.core.structure import Structure
-from mlipbench.core.trajectory import NVE, Langevin, MaxwellBoltzmann, TrajectorySpec
+from mlipbench.core.trajectory import (
+    NVE,
+    Langevin,
+    MaxwellBoltzmann,
+    StochasticCellRescaling,
+    TrajectorySpec,
+)
 from mlipbench.potentials import contract
 from mlipbench.potentials.analytic import lennard_jones_argon
 from mlipbench.run import timing
@@ -184,6 +191,29 @@ def test_a_slow_potential_is_asked_twice_and_no_dynamics_is_run(clock):
     assert watch.step(three).step.seconds == pytest.approx(4.0)
     assert watch.step(requests(nve_after(nvt(10), 700))).step.seconds == pytest.approx(4.0)
     assert potential.calls == 2
+
+
+def test_moves_of_the_cell_are_counted(clock):
+    """A move every 10 steps is an evaluation more, with stress, also where a potential is too slow to be run."""
+    barostat = StochasticCellRescaling(Langevin(30.0), 1.0, 1.0, stride=10)
+    npt = replace(nvt(5000), ensemble=barostat)
+    fast, slow = Pressing(clock, 1e-3), Pressing(clock, 1.0)
+    assert Stopwatch(fast).step(requests(npt)).step.seconds == pytest.approx(4.4e-3, rel=0.03)
+    assert Stopwatch(slow).step(requests(npt)).step.seconds == pytest.approx(4.4)
+    assert (slow.calls, slow.stresses) == (2, 2)
+
+
+class Pressing(Costly):
+    """The same with a stress."""
+
+    capabilities = Capabilities(frozenset({"energy", "forces", "stress"}))
+    stresses = 0
+
+    def evaluate(self, structures, properties=("energy", "forces")):
+        asked = "stress" in properties
+        self.stresses += len(structures) * asked
+        answers = super().evaluate(structures, properties)
+        return [replace(a, stress=np.zeros((3, 3)) if asked else None) for a in answers]
 
 
 def test_a_potential_that_breaks_off_has_an_estimate_all_the_same(clock):
