@@ -194,7 +194,7 @@ def test_a_slow_potential_is_asked_twice_and_no_dynamics_is_run(clock):
 
 
 def test_moves_of_the_cell_are_counted(clock):
-    """A move every 10 steps is an evaluation more, with stress, also where a potential is too slow to be run."""
+    """A move every 10 steps is one evaluation more, with stress; also of a potential too slow to be run."""
     barostat = StochasticCellRescaling(Langevin(30.0), 1.0, 1.0, stride=10)
     npt = replace(nvt(5000), ensemble=barostat)
     fast, slow = Pressing(clock, 1e-3), Pressing(clock, 1.0)
