@@ -59,12 +59,12 @@ def planted(density=DENSITY, spread=0.005, ps=70.0, memory=20, seed=0, start=0.0
 
 def measure(*runs, reference=None, use=USE, given="density", prepared=None, modulus=None, **params):
     """The suite on planted runs; the stress check is of a sound potential unless the arrays say else."""
-    scalars = {"known": reference or scalar(DENSITY, "g/cm^3", 0.002 * DENSITY)}
+    references = {"known": reference or scalar(DENSITY, "g/cm^3", 0.002 * DENSITY)}
     more = {given: {"reference": "known"}}
     if modulus is not None:
-        scalars["modulus"] = modulus
+        references["modulus"] = modulus
         more["bulk_modulus"] = {"reference": "modulus"}
-    fake = Fake(start=SILICON, use=use, references=scalars, potential=stillinger_weber_silicon())
+    fake = Fake(start=SILICON, use=use, references=references, potential=stillinger_weber_silicon())
     suite, asked = Density(), Density.Params(structure=STRUCTURE, replicas=len(runs), **more, **params)
     fake.run_trajectories = lambda: None
     suite.produce(asked, fake)
@@ -232,7 +232,9 @@ def test_another_state_than_the_intended_one_is_said():
 
 
 def test_trajectories_follow_use_and_parameters():
-    fake = Fake(start=SILICON, use=replace(USE, pressure_bar=300.0), references={"known": scalar(2.3, "g/cm^3")})
+    fake = Fake(
+        start=SILICON, use=replace(USE, pressure_bar=300.0), references={"known": scalar(2.3, "g/cm^3")}
+    )
     asked = Density.Params(
         structure=STRUCTURE, density={"reference": "known"}, replicas=2, thermostat="velocity_rescaling"
     )
@@ -350,7 +352,7 @@ def test_a_liquid_at_a_tabulated_state(tmp_path, melt, factor, expected):
             potential=potential,
             folder=tmp_path,
             use=IntendedUse(102.0, phases=("liquid",), pressure_bar=pressure),
-            scalars={"known": scalar(table, "g/cm^3", 4e-4 * table, 102.0)},
+            references={"known": scalar(table, "g/cm^3", 4e-4 * table, 102.0)},
         ),
         structure=STRUCTURE,
         density={"reference": "known"},
