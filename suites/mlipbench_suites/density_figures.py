@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from mlipbench_suites.density_numbers import G_PER_CM3, Reference, Run
 from mlipbench_suites.drawing import band, histogram, level, line
 
 MOST_RUNS = 4
+View = Callable[[np.ndarray], np.ndarray]  # density in g/cm^3 -> what is drawn
 
 
 def traces(
@@ -89,7 +90,7 @@ def _volume_panel(drawn: Sequence[Run], known: Reference, limit: float) -> Panel
     )
 
 
-def _parts(drawn: Sequence[Run], view) -> list[Series]:
+def _parts(drawn: Sequence[Run], view: View) -> list[Series]:
     """Each run, and before it what was dropped."""
     found = []
     for k, run in enumerate(drawn):
@@ -103,7 +104,7 @@ def _parts(drawn: Sequence[Run], view) -> list[Series]:
     return found
 
 
-def _known(known: Reference, limit: float, view) -> list[Series]:
+def _known(known: Reference, limit: float, view: View) -> list[Series]:
     shares = (1 - limit / 100, 1 + limit / 100)
     found = [level(float(view(np.array(known.density))), "reference", "reference")]
     if known.error:
