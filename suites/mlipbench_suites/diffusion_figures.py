@@ -61,9 +61,9 @@ def table(every: list[Mobility]) -> Table:
             [
                 one.name,
                 one.periodic.value,
-                one.periodic.stderr,
+                one.periodic.stderr if one.moves else None,
                 one.infinite and one.infinite.value,
-                one.infinite and one.infinite.stderr,
+                one.infinite and one.infinite.stderr if one.moves else None,
                 one.bound,
                 one.displacement.farthest,
             ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 JUMP = 0.75  # of the distance between neighbours: an atom that has gone so far has left its place
 DIFFUSIVE = (0.8, 1.2)  # exponent of the mean squared displacement
 CUBE_TOLERANCE = 1e-3
+ONE_SIDED = 1.645  # standard errors to a one-sided bound of 95 %
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _still(name: str, z: int, displacement: diffusion.Displacement, jump: float,
         Measurement(name="diffusion", value=0.0, method=method, note=words, **common),
         Measurement(name="diffusion_bound", value=bound, method=method, **common),
     ]
-    zero = blocks.Estimate(0.0, None, 0.0)
+    zero = blocks.Estimate(0.0, bound / ONE_SIDED, 1e6)
     return Mobility(name, displacement, False, zero, zero, bound, measurements, [f"{name} {words}."])
 
 

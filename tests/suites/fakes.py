@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mlipbench.core.errors import PotentialError
 from mlipbench.core.suite import IntendedUse
 from mlipbench.simulate.driver import simulate
 from mlipbench.simulate.relax import relax
@@ -24,6 +25,7 @@ class Fake:
     seed: int = 1
     use: IntendedUse = field(default_factory=lambda: IntendedUse(300.0))
     theories: dict = field(default_factory=dict)
+    references: dict = field(default_factory=dict)  # name -> Curve or Scalar, in the units that are asked
     arrays: dict = field(default_factory=dict)
     specs: dict = field(default_factory=dict)
     given: dict = field(default_factory=dict)  # label -> Trajectory, instead of computed ones
@@ -57,16 +59,25 @@ class Fake:
     def level_of_theory(self, ref):
         return self.theories.get(ref.reference, "")
 
+    def curve(self, ref):
+        return self.references[ref.reference]
+
+    scalar = curve
+
     def evaluate(self, structures, properties):
         return self.potential.evaluate(list(structures), properties)
 
     def run_trajectories(self):
+        if self.given:
+            return
         self.store = TrajectoryStore(self.folder)
         key = self.potential.identity.key
         wanted = list(self.specs.values())
         simulate(self.potential, key, merge(wanted, wanted, key), self.store)
 
     def relax(self, structure, force_tolerance_eV_per_A, max_steps):
+        if self.potential is None:
+            raise PotentialError("trajectories were given, there is no potential")
         return relax(self.potential, structure, force_tolerance_eV_per_A, max_steps)
 
     def save(self, name, array):
@@ -81,8 +92,36 @@ class Fake:
     def trajectory(self, label):
         if label in self.given:
             return self.given[label]
+        return self.store.read(*self._stored(label))
+
+    def pieces(self, label):
+        if label in self.given:
+            return iter(cut(self.given[label], 3))
+        return self.store.pieces(*self._stored(label))
+
+    def _stored(self, label):
         spec = self.specs[label]
-        return self.store.read(spec.key(self.potential.identity.key), spec.n_steps, spec.frame_stride)
+        return spec.key(self.potential.identity.key), spec.n_steps, spec.frame_stride
+
+
+def cut(trajectory, n):
+    """A trajectory in n pieces, as the store hands them out."""
+    edges = np.linspace(0, trajectory.n_steps, n + 1)[1:-1]
+    samples = np.split(np.arange(len(trajectory.steps)), np.searchsorted(trajectory.steps, edges))
+    frames = np.split(np.arange(len(trajectory.frame_steps)), np.searchsorted(trajectory.frame_steps, edges))
+    of_frames = ("frame_steps", "positions", "velocities", "cells")
+    whole = ("structure", "timestep_fs", "n_steps", "event")
+    return [
+        replace(
+            trajectory,
+            **{
+                name: array[of if name in of_frames else some]
+                for name, array in vars(trajectory).items()
+                if name not in whole
+            },
+        )
+        for some, of in zip(samples, frames, strict=True)
+    ]
 
 
 def run(suite_class, fake, **params):
@@ -91,8 +130,7 @@ def run(suite_class, fake, **params):
     asked = suite_class.Params(**params)
     suite.structures(asked, fake)
     fake.specs = suite.trajectories(asked, fake)
-    if not fake.given:
-        suite.produce(asked, fake)
+    suite.produce(asked, fake)
     outcome = suite.measure(asked, fake)
     return outcome, {m.key: m for m in outcome.measurements}
 
