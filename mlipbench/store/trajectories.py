@@ -84,7 +84,8 @@ class TrajectoryStore:
         parts = list(self.pieces(key, n_steps, frame_stride))
         joined: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts])
-            for name in (*_SAMPLE_ARRAYS, *_FRAME_ARRAYS)
+            for name, value in vars(parts[0]).items()
+            if isinstance(value, np.ndarray)
         }
         return replace(parts[0], **joined)
 

@@ -102,10 +102,7 @@ class Dynamics(Suite):
         literature.EINSTEIN,
         literature.FINITE_SIZE,
         literature.RULE_OF_THREE,
-        literature.VELOCITY_RESCALING,
-        literature.BAOAB,
-        literature.VELOCITY_VERLET,
-        literature.RESTRICTED_LIKELIHOOD,
+        *runs.CITATIONS,
     )
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     criteria: ClassVar[tuple[Criterion, ...]] = (

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlipbench.api import Figure, Panel, Table, blocks
 from mlipbench_suites.diffusion_numbers import Mobility
-from mlipbench_suites.drawing import band, line
+from mlipbench_suites.drawing import line, strip
 from mlipbench_suites.runs import Run
 
 TWO_SIDED = 1.96
@@ -30,7 +30,7 @@ def _panel(one: Mobility, from_ps: float, to_ps: float) -> Panel:
     half = np.full(len(d.msd), np.nan)
     if len(d.series) >= blocks.FEWEST_BLOCKS:
         half = TWO_SIDED * d.series.std(axis=0, ddof=1) / np.sqrt(len(d.series))
-    series = [band(d.lags_ps, d.msd, half, "95 %"), line(d.lags_ps, d.msd, one.name)]
+    series = [strip(d.lags_ps, d.msd, half, "95 %"), line(d.lags_ps, d.msd, one.name)]
     if one.moves:
         inside = (d.lags_ps >= from_ps) & (d.lags_ps <= to_ps)
         ends = np.array([from_ps, to_ps])

@@ -54,8 +54,8 @@ def line(x: FloatArray, y: FloatArray, label: str, role: str = "data") -> Series
     )
 
 
-def band(x: FloatArray, y: FloatArray, half: FloatArray, label: str, role: str = "data") -> Series:
-    """The strip from y - half to y + half, evenly thinned and rounded; what is no number is left out."""
+def strip(x: FloatArray, y: FloatArray, half: FloatArray, label: str, role: str = "data") -> Series:
+    """A band from y - half to y + half, evenly thinned and rounded; what is no number is left out."""
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & np.isfinite(half))
     chosen = known[thinned(len(known))]
     x, y, half = (np.asarray(values)[chosen] for values in (x, y, half))

@@ -249,7 +249,12 @@ def _sampled(p: RunParams, run: Run) -> str:
     else:
         how = f"held by canonical velocity rescaling [@bussi2007] (relaxation time {p.relaxation_fs:g} fs)"
     left = (run.whole.n_steps * run.whole.timestep_fs) / 1000 - run.counted_ps
-    out = f"; the first {left:.3g} ps were left out as equilibration" if left > 0 else ""
+    out = (
+        f"; the first {left:.3g} ps were left out as equilibration, detected [@chodera2016] by the "
+        "integrated autocorrelation time [@wolff2004]"
+        if left > 0
+        else ""
+    )
     return (
         f"{system[0].upper()}{system[1:]} at {run.temperature_K:g} K were {how}, {velocity}, with a timestep "
         f"of {p.timestep_fs:g} fs for {_lengths([run.whole])}{out}."

@@ -100,12 +100,7 @@ class RadialDistributions(Suite):
         "zero for a run of finite length: what the difference between two halves of the run and the "
         "reference's errors make of it is printed beside it as the noise floor."
     )
-    citations = (
-        literature.MDANALYSIS,
-        literature.VELOCITY_RESCALING,
-        literature.BAOAB,
-        literature.RESTRICTED_LIKELIHOOD,
-    )
+    citations = (literature.MDANALYSIS, *runs.CITATIONS)
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     criteria: ClassVar[tuple[Criterion, ...]] = (
         Criterion(

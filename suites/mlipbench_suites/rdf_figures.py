@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlipbench.api import Figure, Panel, Table
-from mlipbench_suites.drawing import band, level, line
+from mlipbench_suites.drawing import level, line, strip
 from mlipbench_suites.held_against import Held
 from mlipbench_suites.rdf_numbers import Compared, PeakPair
 
@@ -18,19 +18,23 @@ def curves(c: Compared, held: list[Held], temperature_K: float) -> Figure:
         inside = h.x <= c.found.edges[-1]
         role = "reference" if h.decides else "context"
         if h.error is not None:
-            series.append(band(h.x[inside], h.y[inside], TWO_SIDED * h.error[inside], "", role))
+            series.append(strip(h.x[inside], h.y[inside], TWO_SIDED * h.error[inside], "", role))
         series.append(line(h.x[inside], h.y[inside], h.said, role))
-    series += [band(r, g, TWO_SIDED * c.stderr, "95 % of the run"), line(r, g, "this run")]
+    series += [strip(r, g, TWO_SIDED * c.stderr, "95 % of the run"), line(r, g, "this run")]
     panels = [Panel(title=f"g(r), {c.name}", xlabel="r (A)", ylabel="g", series=series)]
     if c.reference is not None:
         rest = g - c.reference
+        theirs = []
+        if c.reference_error is not None:
+            theirs = [strip(r, 0 * r, TWO_SIDED * c.reference_error, "95 % of the reference", "reference")]
         panels.append(
             Panel(
                 title="Run less reference",
                 xlabel="r (A)",
                 ylabel="g - g_ref",
                 series=[
-                    band(r, rest, TWO_SIDED * c.stderr, "95 % of the run"),
+                    *theirs,
+                    strip(r, rest, TWO_SIDED * c.stderr, "95 % of the run"),
                     line(r, rest, "difference"),
                     level(0.0, "no difference", "reference"),
                 ],

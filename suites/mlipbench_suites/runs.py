@@ -29,12 +29,22 @@ from mlipbench.api import (
     Trajectory,
     TrajectorySpec,
     VelocityRescaling,
+    literature,
     stats,
 )
 from mlipbench_suites import hole
 from mlipbench_suites.dynamics import Realised, finite, realised, survival
 
 PREPARE, RUN = "prepare", "run"
+CITATIONS = (
+    literature.VELOCITY_RESCALING,
+    literature.BAOAB,
+    literature.VELOCITY_VERLET,
+    literature.EQUILIBRATION,
+    literature.AUTOCORRELATION,
+    literature.RESTRICTED_LIKELIHOOD,
+)
+"""Works behind a run and its errors."""
 
 
 class RunParams(SuiteParams):
@@ -142,7 +152,7 @@ class Run:
     @property
     def counted(self) -> Trajectory:
         """Monitors from the first step that counts."""
-        return _samples(self.whole, self.whole.steps >= self.first_step)
+        return samples(self.whole, self.whole.steps >= self.first_step)
 
 
 def load(p: RunParams, data: Data) -> Run:
@@ -159,7 +169,7 @@ def load(p: RunParams, data: Data) -> Run:
         first = int(whole.steps[min(max(detected, int(least)), len(whole.steps) - 1)])
     broken = (PREPARE, before) if before is not None and before.event else (RUN, whole)
     found = hole.find(data, *broken)
-    state = realised(_samples(whole, whole.steps >= first), t)
+    state = realised(samples(whole, whole.steps >= first), t)
     problem = state.problem
     if broken[1].event is not None:
         problem = f"the run broke off by {broken[1].event}"
@@ -203,5 +213,6 @@ _SAMPLES = (
 _FRAMES = ("frame_steps", "positions", "velocities", "cells")
 
 
-def _samples(run: Trajectory, keep: np.ndarray) -> Trajectory:
+def samples(run: Trajectory, keep: np.ndarray) -> Trajectory:
+    """A trajectory with some of its monitor samples, (n_samples,) bool."""
     return replace(run, **{name: getattr(run, name)[keep] for name in _SAMPLES})

@@ -119,14 +119,7 @@ class Spectra(Suite):
         "crystal exchange energy more slowly than that, so short runs of such crystals are less certain than "
         "they look."
     )
-    citations = (
-        literature.VELOCITY_RESCALING,
-        literature.BAOAB,
-        literature.VELOCITY_VERLET,
-        literature.TWO_PHASE,
-        literature.WASSERSTEIN,
-        literature.RESTRICTED_LIKELIHOOD,
-    )
+    citations = (literature.TWO_PHASE, literature.WASSERSTEIN, *runs.CITATIONS)
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
     criteria: ClassVar[tuple[Criterion, ...]] = (
         Criterion(

@@ -9,7 +9,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from mlipbench.api import Figure, Panel, Table, blocks, vdos
-from mlipbench_suites.drawing import band, line
+from mlipbench_suites.drawing import line, strip
 from mlipbench_suites.held_against import Held
 from mlipbench_suites.runs import Run
 from mlipbench_suites.vdos_numbers import TOTAL, degrees_of_freedom, of_species, shares
@@ -44,10 +44,12 @@ def _figure(
     for h in held:
         scale = float(total[-1]) / float(np.trapezoid(h.y, h.x))
         role = "reference" if h.decides else "context"
+        near = h.x <= 1.2 * x[end - 1]
         if h.error is not None:
-            drawn.append(band(h.x, scale * h.y, scale * TWO_SIDED * h.error, "", role))
-        drawn.append(line(h.x, scale * h.y, h.said, role))
-    drawn += [band(x[:end], density[:end], half[:end], "95 % of the run", "data")]
+            half_width = scale * TWO_SIDED * h.error[near]
+            drawn.append(strip(h.x[near], scale * h.y[near], half_width, "", role))
+        drawn.append(line(h.x[near], scale * h.y[near], h.said, role))
+    drawn += [strip(x[:end], density[:end], half[:end], "95 % of the run", "data")]
     drawn += [line(x[:end], density[:end], "this run")]
     centre = float(density @ (found.weights() * x)) / float(total[-1])
     message = f"The spectrum of {name if name != TOTAL else 'all atoms'} is centred at {centre:.0f} cm^-1."

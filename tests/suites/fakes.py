@@ -20,12 +20,13 @@ class Fake:
 
     start: object = None
     labelled: dict = field(default_factory=dict)
+    scalars: dict = field(default_factory=dict)  # name of a reference -> Scalar
     potential: object = None
     folder: object = None
     seed: int = 1
     use: IntendedUse = field(default_factory=lambda: IntendedUse(300.0))
     theories: dict = field(default_factory=dict)
-    references: dict = field(default_factory=dict)  # name -> Curve or Scalar, in the units that are asked
+    curves: dict = field(default_factory=dict)  # name of a reference -> Curve
     arrays: dict = field(default_factory=dict)
     specs: dict = field(default_factory=dict)
     given: dict = field(default_factory=dict)  # label -> Trajectory, instead of computed ones
@@ -60,9 +61,11 @@ class Fake:
         return self.theories.get(ref.reference, "")
 
     def curve(self, ref):
-        return self.references[ref.reference]
+        curve = self.curves[ref.reference]
+        return curve.converted(ref.abscissa_unit or curve.abscissa_unit, ref.value_unit or curve.value_unit)
 
-    scalar = curve
+    def scalar(self, ref):
+        return self.scalars[ref.reference].converted(ref.unit)
 
     def evaluate(self, structures, properties):
         return self.potential.evaluate(list(structures), properties)
@@ -110,14 +113,13 @@ def cut(trajectory, n):
     samples = np.split(np.arange(len(trajectory.steps)), np.searchsorted(trajectory.steps, edges))
     frames = np.split(np.arange(len(trajectory.frame_steps)), np.searchsorted(trajectory.frame_steps, edges))
     of_frames = ("frame_steps", "positions", "velocities", "cells")
-    whole = ("structure", "timestep_fs", "n_steps", "event")
     return [
         replace(
             trajectory,
             **{
                 name: array[of if name in of_frames else some]
                 for name, array in vars(trajectory).items()
-                if name not in whole
+                if isinstance(array, np.ndarray)
             },
         )
         for some, of in zip(samples, frames, strict=True)
