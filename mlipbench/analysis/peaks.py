@@ -37,15 +37,10 @@ class Peak:
     right: float
 
     def errors(self, stderr: FloatArray) -> tuple[float, float]:
-        """Of position and height, from errors of the bins (n_bins,) whose correlation is not known.
-
-        The larger of two extremes: bins that err on their own, and bins that err together.
-        """
-        return _either(self.position_gradient, stderr), _either(self.height_gradient, stderr)
-
-
-def _either(gradient: FloatArray, stderr: FloatArray) -> float:
-    return float(max(np.sqrt(((gradient * stderr) ** 2).sum()), abs(gradient @ stderr)))
+        """Of position and height, from errors of the bins (n_bins,) that are independent."""
+        both = (self.position_gradient, self.height_gradient)
+        position, height = (float(np.sqrt(((gradient * stderr) ** 2).sum())) for gradient in both)
+        return position, height
 
 
 def find(y: FloatArray, stderr: FloatArray | None = None) -> list[tuple[int, int, int]]:

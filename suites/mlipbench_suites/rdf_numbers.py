@@ -11,7 +11,7 @@ from mlipbench_suites.held_against import Held
 from mlipbench_suites.runs import Run
 
 METHOD = "cubic fit to ln g about the maximum; error: blocks of the run with the memory that the data show"
-BOTH = f"{METHOD}; and the reference's stated errors"
+BOTH = f"{METHOD}; and the reference's, whose bins are correlated as the run's"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def compare(name: str, found: rdf.Distribution, held: list[Held], rng: np.random
     places = peaks.find(grounds, stderr if y is None else error)
     if y is not None and not places:
         remarks.append(f"{name}: the reference resolves no peak below {found.edges[-1]:.3g} A.")
-    pairs = [_pair(found, y, error, place) for place in places]
+    pairs = [_pair(found, stderr, y, error, place) for place in places]
     shell = float(found.r[places[0][2]]) if places else None
     return Compared(
         name=name,
@@ -79,9 +79,17 @@ def compare(name: str, found: rdf.Distribution, held: list[Held], rng: np.random
 
 
 def _pair(
-    found: rdf.Distribution, y: np.ndarray | None, error: np.ndarray | None, place: tuple[int, int, int]
+    found: rdf.Distribution,
+    stderr: np.ndarray,
+    y: np.ndarray | None,
+    error: np.ndarray | None,
+    place: tuple[int, int, int],
 ) -> PeakPair:
-    """The peak between two minima, of the run and of the reference."""
+    """The peak between two minima, of the run and of the reference.
+
+    Bins of a g(r) do not err independently. How much more a peak errs than from independent bins is known
+    for the run, whose blocks have it, and taken over for the reference, of which only bins are known.
+    """
     left, _, right = place
     own = peaks.fit(found.r, found.g, left, right)
     theirs = None if y is None else peaks.fit(found.r, y, left, right)
@@ -93,22 +101,26 @@ def _pair(
     height = blocks.estimate(own.height, own.height + away @ own.height_gradient)
     if theirs is None:
         return PeakPair(position, height, reference, None, None)
-    known = (None, None) if error is None else theirs.errors(error)
+    known = (0.0, 0.0) if error is None else theirs.errors(error)
+    alone = own.errors(np.nan_to_num(stderr))
+    more = [
+        max((e.stderr or 0.0) / (s or np.inf), 1.0) for e, s in zip((position, height), alone, strict=True)
+    ]
     return PeakPair(
         position,
         height,
         reference,
-        _relative(position, theirs.position, known[0]),
-        _relative(height, theirs.height, known[1]),
+        _relative(position, theirs.position, more[0] * known[0]),
+        _relative(height, theirs.height, more[1] * known[1]),
     )
 
 
-def _relative(own: blocks.Estimate, theirs: float, error: float | None) -> blocks.Estimate:
+def _relative(own: blocks.Estimate, theirs: float, error: float) -> blocks.Estimate:
     """100 (own / theirs - 1) in %, both errors in it."""
     ratio = own.value / theirs
     parts = [
         (None if own.stderr is None else 100 * own.stderr / theirs, own.n_eff),
-        (None if error is None else 100 * ratio * error / theirs, np.inf),
+        (100 * ratio * error / theirs, np.inf),
     ]
     return blocks.joint(100 * (ratio - 1), parts)
 
