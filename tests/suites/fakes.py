@@ -20,13 +20,11 @@ class Fake:
 
     start: object = None
     labelled: dict = field(default_factory=dict)
-    scalars: dict = field(default_factory=dict)  # name of a reference -> Scalar
     potential: object = None
     folder: object = None
     seed: int = 1
     use: IntendedUse = field(default_factory=lambda: IntendedUse(300.0))
     theories: dict = field(default_factory=dict)
-    curves: dict = field(default_factory=dict)  # name of a reference -> Curve
     arrays: dict = field(default_factory=dict)
     specs: dict = field(default_factory=dict)
     given: dict = field(default_factory=dict)  # label -> Trajectory, instead of computed ones
@@ -59,13 +57,6 @@ class Fake:
 
     def level_of_theory(self, ref):
         return self.theories.get(ref.reference, "")
-
-    def curve(self, ref):
-        curve = self.curves[ref.reference]
-        return curve.converted(ref.abscissa_unit or curve.abscissa_unit, ref.value_unit or curve.value_unit)
-
-    def scalar(self, ref):
-        return self.scalars[ref.reference].converted(ref.unit)
 
     def evaluate(self, structures, properties):
         return self.potential.evaluate(list(structures), properties)

@@ -52,7 +52,7 @@ def measure(trajectory, references=None, use=300.0, gas=None, potential=None, **
         start=trajectory.structure,
         given={"run": trajectory},
         use=IntendedUse(use),
-        scalars=references,
+        references=references,
         potential=potential,
     )
     if gas is not None:
@@ -232,7 +232,7 @@ def real(potential, folder, reference=None, seed=1, ps=200.0):
         folder=folder,
         use=IntendedUse(150.0),
         seed=seed,
-        scalars={"ours": reference},
+        references={"ours": reference},
     )
     asked = {"Ar": {"reference": "ours"}} if reference is not None else {}
     outcome, m = run(

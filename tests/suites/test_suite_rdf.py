@@ -61,7 +61,7 @@ def measure(trajectory, reference=REFERENCE, drawn=None, level=LEVEL, **params):
         start=trajectory.structure,
         given={"run": trajectory},
         use=IntendedUse(300.0),
-        curves={"ours": reference, "drawn": drawn},
+        references={"ours": reference, "drawn": drawn},
     )
     asked = {"references": {"Ar-Ar": {"reference": "ours"}}} if reference is not None else {}
     if drawn is not None:
@@ -219,7 +219,7 @@ def real(potential, folder, reference=None, seed=1, **params):
         folder=folder,
         use=IntendedUse(40.0),
         seed=seed,
-        curves={"ours": reference},
+        references={"ours": reference},
     )
     asked = {"references": {"Ar-Ar": {"reference": "ours"}}} if reference is not None else {}
     outcome, m = run(

