@@ -174,7 +174,7 @@ class Dynamics(Suite):
         """Diffusion of each species; vaporisation."""
         p: DynamicsParams = params
         run = runs.load(p, data)
-        outcome = Outcome([run.survival])
+        outcome = Outcome([run.survival], notes=run.remarks)
         outcome.figures += event_picture("dynamics-event", run.whole)
         outcome.methods = methods.dynamics(p, run)
         found = _displacements(p, run, data)

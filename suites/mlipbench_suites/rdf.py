@@ -43,8 +43,9 @@ class DrawnDistribution(DistributionRef):
 class RdfParams(runs.RunParams):
     """Parameters of the suite `rdf`."""
 
-    ensemble: Literal["velocity_rescaling", "langevin"] = Field(
-        default="velocity_rescaling", description="langevin shares the run of stability"
+    ensemble: Literal["langevin", "velocity_rescaling"] = Field(
+        default="langevin",
+        description="langevin shares the run of stability, and reaches slow vibrations of crystals",
     )
     pairs: list[str] = Field(default=[], description="[O-O, O-H]; default: all pairs of elements")
     references: dict[str, DistributionRef] = Field(
@@ -167,7 +168,7 @@ class RadialDistributions(Suite):
         run = runs.load(p, data)
         held = held_against.load(data)
         reach = rdf.half_height(run.whole.structure.cell)
-        outcome = Outcome([run.survival], notes=_notes(p, reach, held))
+        outcome = Outcome([run.survival], notes=[*run.remarks, *_notes(p, reach, held)])
         outcome.figures += event_picture("rdf-event", run.whole)
         found = {} if run.problem else _distributions(p, run, held, reach, data)
         if not found:

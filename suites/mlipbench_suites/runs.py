@@ -1,8 +1,10 @@
 """One run at one temperature, as the suites of structure, spectra and transport share it.
 
-Suites that ask for the same ensemble, time step and start share one trajectory: by default canonical velocity
-rescaling, gentle enough for velocities to be trusted; as Langevin dynamics it is the run of `stability`, and
-at constant energy that of `nve`, each with that suite's own defaults.
+Suites that ask for the same ensemble, time step and start share one trajectory: canonical velocity rescaling,
+gentle enough for velocities to be trusted; Langevin dynamics, the run of `stability`; constant energy, that of
+`nve`, each with that suite's own defaults. Langevin dynamics reaches every vibration of a crystal, but blurs
+spectra and slows diffusion; rescaling keeps both, but leaves it to anharmonicity how energy is shared between
+vibrations, which takes many picoseconds in a cold crystal.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from mlipbench.api import (
     stats,
 )
 from mlipbench_suites import hole
-from mlipbench_suites.dynamics import Realised, finite, realised, survival
+from mlipbench_suites.dynamics import COM_TOLERANCE, Realised, finite, realised, survival
 
 PREPARE, RUN = "prepare", "run"
 CITATIONS = (
@@ -45,6 +47,7 @@ CITATIONS = (
     literature.RESTRICTED_LIKELIHOOD,
 )
 """Works behind a run and its errors."""
+CANONICAL_SIGMAS = 4.0
 
 
 class RunParams(SuiteParams):
@@ -150,6 +153,17 @@ class Run:
         return {"length_ps": self.whole.length_ps}
 
     @property
+    def remarks(self) -> list[str]:
+        """Where a run at constant energy has another temperature than it was prepared at."""
+        t = self.realised.temperature
+        if self.problem or t.stderr is None or abs(t.value - self.temperature_K) < 0.02 * self.temperature_K:
+            return []
+        return [
+            f"The run had {t.value:.1f} ± {t.stderr:.1g} K where {self.temperature_K:g} K was asked: what "
+            "depends on temperature is off by as much."
+        ]
+
+    @property
     def counted(self) -> Trajectory:
         """Monitors from the first step that counts."""
         return samples(self.whole, self.whole.steps >= self.first_step)
@@ -170,7 +184,10 @@ def load(p: RunParams, data: Data) -> Run:
     broken = (PREPARE, before) if before is not None and before.event else (RUN, whole)
     found = hole.find(data, *broken)
     state = realised(samples(whole, whole.steps >= first), t)
-    problem = state.problem
+    away = abs(state.temperature.value - t)
+    likely = CANONICAL_SIGMAS * t / np.sqrt(3 * len(whole.structure))  # of energies drawn at T, harmonic
+    by_chance = before is not None and away <= likely and state.com_share <= COM_TOLERANCE
+    problem = "" if by_chance else state.problem
     if broken[1].event is not None:
         problem = f"the run broke off by {broken[1].event}"
     quiet = replace(whole, event=None) if before is None else before

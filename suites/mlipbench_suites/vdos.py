@@ -197,7 +197,7 @@ class Spectra(Suite):
         p: VdosParams = params
         run = runs.load(p, data)
         held = held_against.load(data)
-        outcome = Outcome([run.survival], notes=held_against.remarks(held))
+        outcome = Outcome([run.survival], notes=[*run.remarks, *held_against.remarks(held)])
         outcome.figures += event_picture("vdos-event", run.whole)
         outcome.methods = methods.vdos(p, run)
         found = _transformed(p, run, data)

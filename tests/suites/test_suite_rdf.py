@@ -227,7 +227,6 @@ def real(potential, folder, reference=None, seed=1, **params):
         fake,
         structure=STRUCTURE,
         timestep_fs=10.0,
-        ensemble="langevin",
         frame_every_fs=100.0,
         bin_A=0.05,
         level_of_theory=LEVEL,

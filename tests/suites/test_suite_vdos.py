@@ -195,6 +195,18 @@ def test_constant_energy_shares_the_run_of_nve():
     assert ours["run"].frame_stride == 4  # 2 fs in steps of 0.5 fs
 
 
+def test_constant_energy_may_miss_its_temperature_by_chance():
+    """Oracle: a canonical energy of 144 harmonic degrees has a spread of 8 % in T: 12 % is chance."""
+    for factor, verdict in ((1.12, "PASS"), (1.4, "INCONCLUSIVE")):
+        warm = oscillating(temperature=300.0 * factor)
+        given = {"run": warm, "prepare": synthetic(ps=5.0, start=WATER)}
+        fake = Fake(start=WATER, given=given, use=IntendedUse(300.0))
+        outcome, _ = run(Spectra, fake, structure=STRUCTURE, timestep_fs=1.0, ensemble="nve")
+        assert verdicts(Spectra, outcome)["freedom_error@300K"] == verdict
+    _, m = measure(oscillating(temperature=336.0))  # of a thermostat it is no chance
+    assert m["freedom_error@300K"].value is None
+
+
 # ---------------------------------------------------------------- real runs
 COPPER = Structure.from_ase(bulk("Cu", cubic=True, a=3.6) * (2, 2, 1))
 
