@@ -1,10 +1,10 @@
 """One run at one temperature, as the suites of structure, spectra and transport share it.
 
 Suites that ask for the same ensemble, time step and start share one trajectory: velocity rescaling, gentle
-enough for velocities to be trusted; Langevin dynamics, the run of `stability`; constant energy, that of `nve`,
-each with that suite's own defaults. Langevin dynamics reaches every vibration of a crystal, but blurs spectra
-and slows diffusion; rescaling keeps both, but leaves it to anharmonicity how energy is shared between
-vibrations, which takes many picoseconds in a cold crystal.
+enough for velocities to be trusted; Langevin dynamics, the run of `stability`; constant energy, that of
+`nve`, each with that suite's own defaults. Langevin dynamics reaches every vibration of a crystal, but blurs
+spectra and slows diffusion; rescaling keeps both, but leaves it to anharmonicity how energy is shared
+between vibrations, which takes many picoseconds in a cold crystal.
 """
 
 from __future__ import annotations
