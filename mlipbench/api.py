@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from mlipbench.analysis import (
+    blocks,
     density,
+    diffusion,
     drift,
     duplicates,
     elastic,
     eos,
     parity,
+    peaks,
     phonons,
+    rdf,
     residuals,
     stats,
     structure,
     structured,
+    vdos,
     vibrations,
 )
 from mlipbench.core import literature
@@ -61,9 +66,10 @@ from mlipbench.core.trajectory import (
     TrajectorySpec,
     VelocityRescaling,
 )
-from mlipbench.core.units import conversion_factor
+from mlipbench.core.units import BOLTZMANN, conversion_factor
 
 __all__ = [
+    "BOLTZMANN",
     "NVE",
     "BatchEvaluation",
     "BoundPotential",
@@ -111,20 +117,25 @@ __all__ = [
     "TrajectorySpec",
     "VelocityRescaling",
     "Verdict",
+    "blocks",
     "calculator",
     "conversion_factor",
     "density",
+    "diffusion",
     "drift",
     "duplicates",
     "elastic",
     "eos",
     "literature",
     "parity",
+    "peaks",
     "phonons",
+    "rdf",
     "residuals",
     "stats",
     "structure",
     "structured",
+    "vdos",
     "vibrations",
 ]
 

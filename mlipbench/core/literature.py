@@ -108,6 +108,34 @@ BORN_STABILITY = _article(
     "Necessary and sufficient elastic stability conditions in various crystal systems",
     "Phys. Rev. B", 90, "224104", 2014, "10.1103/PhysRevB.90.224104",
 )  # fmt: skip
+MDANALYSIS = _article(
+    "michaudagrawal2011", "Michaud-Agrawal, N.; Denning, E. J.; Woolf, T. B.; Beckstein, O.",
+    "MDAnalysis: a toolkit for the analysis of molecular dynamics simulations",
+    "J. Comput. Chem.", 32, "2319-2327", 2011, "10.1002/jcc.21787",
+)  # fmt: skip
+TWO_PHASE = _article(
+    "lin2003", "Lin, S.-T.; Blanco, M.; Goddard, W. A.",
+    "The two-phase model for calculating thermodynamic properties of liquids from molecular dynamics: "
+    "Validation for the phase diagram of Lennard-Jones fluids",
+    _JCP, 119, "11792-11805", 2003, "10.1063/1.1624057",
+)  # fmt: skip
+WASSERSTEIN = _article(
+    "vallender1974", "Vallender, S. S.",
+    "Calculation of the Wasserstein distance between probability distributions on the line",
+    "Theory Probab. Appl.", 18, "784-786", 1974, "10.1137/1118101",
+)  # fmt: skip
+EINSTEIN = _article(
+    "einstein1905", "Einstein, A.",
+    "Über die von der molekularkinetischen Theorie der Wärme geforderte Bewegung von in ruhenden "
+    "Flüssigkeiten suspendierten Teilchen",
+    "Ann. Phys.", 322, "549-560", 1905, "10.1002/andp.19053220806",
+)  # fmt: skip
+FINITE_SIZE = _article(
+    "yeh2004", "Yeh, I.-C.; Hummer, G.",
+    "System-size dependence of diffusion coefficients and viscosities from molecular dynamics simulations "
+    "with periodic boundary conditions",
+    "J. Phys. Chem. B", 108, "15873-15879", 2004, "10.1021/jp0477147",
+)  # fmt: skip
 PBE = _article(
     "perdew1996", "Perdew, J. P.; Burke, K.; Ernzerhof, M.",
     "Generalized gradient approximation made simple",

@@ -8,7 +8,7 @@ the plan is validated, costed, and shared between suites before anything runs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 
@@ -39,6 +39,7 @@ class DataRef(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str]  # as in a manifest: frames, curve, scalar, phonons
+    decides: ClassVar[bool] = True  # False: only drawn, so that being unverified keeps no suite from gating
 
     file: str | None = Field(default=None, description="a file of your own")
     reference: str | None = Field(default=None, description="name of a reference set")
@@ -200,6 +201,9 @@ class Data(Protocol):
 
     def trajectory(self, label: str) -> Trajectory:
         """A trajectory by its label in `Suite.trajectories`, cut to the length and stride asked."""
+
+    def pieces(self, label: str) -> Iterator[Trajectory]:
+        """The same, piece by piece in order: for frames that must not be in memory all at once."""
 
 
 @dataclass

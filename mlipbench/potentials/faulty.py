@@ -285,6 +285,11 @@ class softened(Faulty):
         )
 
 
+def hardened(base: Base, factor: float = 1.25) -> softened:
+    """Energies, forces and stresses too large by one factor: consistent, and too stiff."""
+    return softened(base, factor)
+
+
 class drifted_density(Potential):
     """A consistent potential in a length unit that is off: energies, forces and stress of the base for the
     system stretched by `factor`^(1/3), so that it is in equilibrium at `factor` times the base's density."""

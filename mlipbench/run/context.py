@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ class SuiteContext(PlanInputs):
 
     def trajectory(self, label: str) -> Trajectory:
         """A trajectory that `run_trajectories` has computed, cut to the length and stride asked."""
-        return _stored(self.store, self.links(), label)
+        return self.store.read(*_link(self.links(), label))
 
     def relax(
         self, structure: Structure, force_tolerance_eV_per_A: float, max_steps: int
@@ -153,14 +153,19 @@ class StoredData:
 
     def trajectory(self, label: str) -> Trajectory:
         """A trajectory by its label, cut to the length and stride that the suite asked for."""
-        return _stored(self._store, self.folder.trajectory_links(), label)
+        return self._store.read(*_link(self.folder.trajectory_links(), label))
+
+    def pieces(self, label: str) -> Iterator[Trajectory]:
+        """The same chunk by chunk, one in memory at a time."""
+        return self._store.pieces(*_link(self.folder.trajectory_links(), label))
 
 
-def _stored(store: TrajectoryStore, links: dict[str, list[Any]], label: str) -> Trajectory:
+def _link(links: dict[str, list[Any]], label: str) -> tuple[str, int, int]:
+    """Key, steps and stride of a label."""
     if label not in links:
         raise SuiteError(f"no trajectory is labelled {label!r}; there are {', '.join(links) or 'none'}")
     key, n_steps, stride = links[label]
-    return store.read(key, n_steps, stride)
+    return key, n_steps, stride
 
 
 def _arrays(answers: Sequence[Evaluation]) -> Arrays:

@@ -169,7 +169,8 @@ def _suite(run: RunFolder, plan: Plan, inputs: PlanInputs, entry: SuiteEntry, pa
             context = SuiteContext(plan, inputs.manifest, run, entry, potential, among, parent.progress)
             context.folder.begin(key)
             entry.suite().produce(plan.params(entry.key), context)
-            unverified = [r.name for r in inputs.references.values() if not r.verified]
+            known = inputs.references.values()
+            unverified = [r.name for r in known if not r.verified and r.name in inputs.deciding]
             context.folder.finish(key, asked(plan, entry, potential_key), context.links(), unverified)
         parent.progress(1.0, "measuring")
         folder.write_result(measure(run, plan, entry))

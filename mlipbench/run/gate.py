@@ -101,7 +101,7 @@ def _entry(
         found += [("NOT_MEASURED", s.reason) for s in concerned if s.status != "error"]
     if not found:
         asked = any(number in s.items for s in suites.values())
-        why = f"no run at the target temperature of {use.temperature_K:g} K" if number == 4 and asked else ""
+        why = _why_not_measured(number, use) if asked else ""
         found = [("NOT_MEASURED", why or "no suite of this run measures it")]
     status = next(status for status in _ITEM_WORST_FIRST if any(status == s for s, _ in found))
     reasons = [reason for s, reason in found if s == status]
@@ -115,6 +115,15 @@ def _entry(
             "measurements": [m.id for m in feeding],
         }
     )
+
+
+def _why_not_measured(number: int, use: IntendedUseRecord) -> str:
+    """Of an item whose suite has run and judged nothing that is required."""
+    if number == 4:
+        return f"no run at the target temperature of {use.temperature_K:g} K"
+    if number == 6:
+        return "no reference curve of the run's temperature and level of theory, or no run at the target one"
+    return ""
 
 
 def _counts_as(m: JudgedMeasurement, number: int, use: IntendedUseRecord) -> str:

@@ -34,6 +34,7 @@ class PlanInputs:
         self.manifest = manifest
         self._values: dict[tuple[type[DataRef], str], Any] = {}
         self.references: dict[str, ReferenceRecord] = {}
+        self.deciding: set[str] = set()  # names of those that verdicts rest on
 
     @property
     def intended_use(self) -> IntendedUse:
@@ -75,6 +76,8 @@ class PlanInputs:
         if key not in self._values:
             self._values[key] = resolve(ref, self.plan.folder, self.manifest)
             self._record(ref, self._values[key])
+            if ref.decides:
+                self.deciding.add(ref.reference or str(ref.file))
         return self._values[key]
 
     def level_of_theory(self, ref: FramesRef | PhononsRef) -> str:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,19 @@ class TrajectoryStore:
         A longer or finer stored one gives the same answer as one computed just so. Raises StoreError
         where it is not complete, or where a file is missing or damaged.
         """
+        parts = list(self.pieces(key, n_steps, frame_stride))
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name, value in vars(parts[0]).items()
+            if isinstance(value, np.ndarray)
+        }
+        return replace(parts[0], **joined)
+
+    def pieces(self, key: str, n_steps: int, frame_stride: int) -> Iterator[Trajectory]:
+        """The same trajectory chunk by chunk, in order: one chunk is in memory at a time.
+
+        Length and event are those of the whole; samples and frames are the chunk's. Raises as `read` does.
+        """
         folder = self.folder / key
         checkpoint = _Checkpoint.load(folder)
         if not checkpoint.serves(n_steps, frame_stride):
@@ -92,28 +106,24 @@ class TrajectoryStore:
             event = None
         if event is not None:
             n_steps = event.step
-        samples: list[Arrays] = []
-        frames: list[Arrays] = []
+        structure, timestep_fs = _read_spec(folder)
         for name, first in checkpoint.pieces():
             if first > n_steps:
                 break
             arrays = read_arrays(folder / name, checkpoint.files[name])
             names = (*_SAMPLE_ARRAYS, *(name for name in _CELL_ARRAYS if name in arrays))
-            samples.append(_rows(arrays, names, arrays["steps"] <= n_steps))
             steps = arrays["frame_steps"]
             on_stride = steps % frame_stride == 0 if frame_stride else np.zeros(len(steps), bool)
             if event is not None:
                 on_stride = on_stride | (steps == event.step)
-            frames.append(_rows(arrays, _FRAME_ARRAYS, on_stride & (steps <= n_steps)))
-        structure, timestep_fs = _read_spec(folder)
-        return Trajectory(
-            structure=structure,
-            timestep_fs=timestep_fs,
-            n_steps=n_steps,
-            event=event,
-            **{name: np.concatenate([part[name] for part in samples]) for name in samples[0]},
-            **{name: np.concatenate([part[name] for part in frames]) for name in _FRAME_ARRAYS},
-        )
+            yield Trajectory(
+                structure=structure,
+                timestep_fs=timestep_fs,
+                n_steps=n_steps,
+                event=event,
+                **_rows(arrays, names, arrays["steps"] <= n_steps),
+                **_rows(arrays, _FRAME_ARRAYS, on_stride & (steps <= n_steps)),
+            )
 
 
 class TrajectorySink:

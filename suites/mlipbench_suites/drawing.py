@@ -54,6 +54,24 @@ def line(x: FloatArray, y: FloatArray, label: str, role: str = "data") -> Series
     )
 
 
+def strip(x: FloatArray, y: FloatArray, half: FloatArray, label: str, role: str = "data") -> Series:
+    """A band from y - half to y + half, evenly thinned and rounded; what is no number is left out."""
+    known = np.flatnonzero(np.isfinite(x) & np.isfinite(y) & np.isfinite(half))
+    chosen = known[thinned(len(known))]
+    x, y, half = (np.asarray(values)[chosen] for values in (x, y, half))
+    return Series.model_validate(
+        {
+            "kind": "band",
+            "x": rounded(x),
+            "y": rounded(y - half),
+            "y2": rounded(y + half),
+            "label": label,
+            "role": role,
+            "thinned": f"{len(chosen)} of {len(known)} points" if len(chosen) < len(known) else "",
+        }
+    )
+
+
 def level(y: float, label: str, role: str = "limit") -> Series:
     """A horizontal line."""
     return Series.model_validate({"kind": "level", "y": [y], "label": label, "role": role})

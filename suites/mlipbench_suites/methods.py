@@ -12,14 +12,19 @@ from mlipbench.api import Data, PhononsRef, Scalar, Structure, StructureRef, Tra
 
 if TYPE_CHECKING:
     from mlipbench_suites.density import DensityParams
+    from mlipbench_suites.diffusion import DynamicsParams
     from mlipbench_suites.eos_elastic import EosElasticParams
+    from mlipbench_suites.held_against import Held
     from mlipbench_suites.nve import NveParams
     from mlipbench_suites.parity import ParityParams
     from mlipbench_suites.parity_numbers import Answers
     from mlipbench_suites.phonon_spectra import Spectra
     from mlipbench_suites.phonons import PhononsParams
+    from mlipbench_suites.rdf import RdfParams
     from mlipbench_suites.relaxation import Cell
+    from mlipbench_suites.runs import Run, RunParams
     from mlipbench_suites.stability import StabilityParams
+    from mlipbench_suites.vdos import VdosParams
 
 
 def parity(p: ParityParams, data: Data, answers: Answers) -> str:
@@ -172,6 +177,87 @@ def density(p: DensityParams, runs: list[Trajectory], t: float, pressure_bar: fl
         f"{known.value:g} {known.unit} ({known.level_of_theory}). The bulk modulus followed from the "
         "fluctuations of the volume. Before the runs the pressure from the stress "
         "was compared with differences of the energy in the volume."
+    )
+
+
+def rdf(p: RdfParams, run: Run, reach: float, held: list[Held]) -> str:
+    """Radial distribution functions."""
+    deciding = [f"{h.name} ({h.said})" for h in held if h.decides]
+    against = (
+        f"Peaks were held against those of {_joined(deciding)}, treated in the same way in the same bins; "
+        "the errors of both were added in squares."
+        if deciding
+        else "No reference of the same temperature and level of theory was at hand."
+    )
+    return (
+        f"Radial distribution functions were counted with MDAnalysis [@michaudagrawal2011] up to "
+        f"{min(p.range_A or reach, reach):.3g} A in frames {p.frame_every_fs:g} fs apart. {_sampled(p, run)} "
+        "Position and height of a peak were those of a cubic polynomial fitted to the logarithm of g about "
+        "its maximum, down to half of its prominence; errors came from blocks of the run, their memory "
+        f"weighed by restricted likelihoods [@harville1977]. {against}"
+    )
+
+
+def vdos(p: VdosParams, run: Run) -> str:
+    """Spectra of velocities."""
+    return (
+        f"{_sampled(p, run)} Velocities were stored every {p.velocity_every_fs:g} fs. Their mass-weighted "
+        f"autocorrelation functions up to {p.correlation_fs:g} fs, averaged over segments twice as long, "
+        "were multiplied by a Hann window, transformed, and normalised by the kinetic temperature to degrees "
+        "of freedom [@lin2003]. Distances from references were Wasserstein distances of normalised spectra "
+        "[@vallender1974]; errors came from the segments, their memory weighed by restricted likelihoods "
+        "[@harville1977]."
+    )
+
+
+def dynamics(p: DynamicsParams, run: Run) -> str:
+    """Diffusion and vaporisation."""
+    size = (
+        f"The finite-size correction [@yeh2004] was made with a viscosity of {p.viscosity_mPa_s:g} mPa s."
+        if p.viscosity_mPa_s is not None
+        else "No finite-size correction was made."
+    )
+    heat = (
+        " The enthalpy of vaporisation was the energy of the relaxed molecule, kT/2 for each of its "
+        "vibrations and kT, less the mean potential energy of the liquid a molecule."
+        if p.gas is not None
+        else ""
+    )
+    return (
+        f"Diffusion coefficients were slopes of mean squared displacements [@einstein1905] from "
+        f"{p.fit_from_ps:g} to {p.fit_to_ps:g} ps, from positions every {p.frame_every_fs:g} fs relative to "
+        f"the centre of mass; errors came from segments of {2 * p.fit_to_ps:g} ps, their memory weighed by "
+        f"restricted likelihoods [@harville1977]. {_sampled(p, run)} {size}{heat}"
+    )
+
+
+def _sampled(p: RunParams, run: Run) -> str:
+    """The run of the suites that share one, as a sentence."""
+    system = _system(p.structure, run.whole.structure)
+    velocity = "from Maxwell-Boltzmann velocities with the centre of mass at rest"
+    if p.ensemble == "nve":
+        how = (
+            f"propagated at constant energy by velocity Verlet [@swope1982], after {p.prepare_ps:g} ps of "
+            "Langevin dynamics (BAOAB splitting [@leimkuhler2013], friction "
+            f"{p.prepare_friction_per_fs:g}/fs)"
+        )
+    elif p.ensemble == "langevin":
+        how = (
+            "held by Langevin dynamics (BAOAB splitting [@leimkuhler2013], friction "
+            f"{p.friction_per_fs:g}/fs)"
+        )
+    else:
+        how = f"held by canonical velocity rescaling [@bussi2007] (relaxation time {p.relaxation_fs:g} fs)"
+    left = (run.whole.n_steps * run.whole.timestep_fs) / 1000 - run.counted_ps
+    out = (
+        f"; the first {left:.3g} ps were left out as equilibration, detected [@chodera2016] by the "
+        "integrated autocorrelation time [@wolff2004]"
+        if left > 0
+        else ""
+    )
+    return (
+        f"{system[0].upper()}{system[1:]} at {run.temperature_K:g} K were {how}, {velocity}, with a timestep "
+        f"of {p.timestep_fs:g} fs for {_lengths([run.whole])}{out}."
     )
 
 

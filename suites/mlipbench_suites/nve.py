@@ -29,7 +29,7 @@ from mlipbench.api import (
     drift,
     literature,
 )
-from mlipbench_suites import hole, methods, nve_figures
+from mlipbench_suites import hole, methods, nve_figures, runs
 from mlipbench_suites.dynamics import (
     MASS_VELOCITY_SQUARED,
     com_share,
@@ -311,10 +311,7 @@ def _information(
 
 def _second_half(run: Trajectory) -> Trajectory:
     """The later half of the samples, where the thermostat has had time."""
-    names = ("steps", "potential_energy", "kinetic_energy", "conserved", "temperature")
-    more = ("closest_contact", "momentum", "angular_momentum")
-    half = len(run.steps) // 2
-    return Trajectory(**{**vars(run), **{name: getattr(run, name)[half:] for name in (*names, *more)}})
+    return runs.samples(run, np.arange(len(run.steps)) >= len(run.steps) // 2)
 
 
 def _angular_change(run: Trajectory) -> float:

@@ -70,6 +70,10 @@ class Gap(ScalarRef):
     unit = "meV"
 
 
+class Drawn(CurveRef):
+    decides = False
+
+
 class Against(Suite):
     """Gives back what the references say."""
 
@@ -85,12 +89,15 @@ class Against(Suite):
         gap: Gap
         phonons: PhononsRef
         frames: FramesRef
+        drawn: Drawn | None = None
 
     def structures(self, params, inputs):
         return [inputs.structure(StructureRef(crystal="fcc", symbol="Ar", lattice_A=5.3))]
 
     def produce(self, params, context):
         curve, gap = context.curve(params.rdf), context.scalar(params.gap)
+        if params.drawn is not None:
+            context.curve(params.drawn)
         context.save("r", curve.abscissa)
         context.save("g", curve.value)
         context.save("gap", np.array([gap.value]))
@@ -177,6 +184,22 @@ def test_one_unverified_reference_makes_all_criteria_advise(folder, plugin, unve
     found = results(folder / "reports" / "suite")
     assert not any(m["required"] for m in found["suites"]["against"]["measurements"]), done.stdout
     assert [r["name"] for r in found["references"] if not r["verified"]] == [unverified]
+
+
+def test_an_unverified_reference_that_is_only_drawn_leaves_the_criteria_alone(folder, plugin):
+    own = folder / "mine"
+    (own / "d.csv").write_text(CURVE)
+    _, kind, _, units = ENTRIES[0]
+    drawn = ENTRY.format(name="drawn", kind=kind, file="d.csv", units=units, verified="false")
+    (own / "manifest.yaml").write_text((own / "manifest.yaml").read_text() + drawn)
+    update_manifest(own)
+    with (folder / "suite.yaml").open("a") as file:
+        file.write("    drawn: {reference: drawn}\n")
+    done = mlipbench("run", "suite.yaml", cwd=folder, PYTHONPATH=plugin)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = results(folder / "reports" / "suite")
+    assert all(m["required"] for m in found["suites"]["against"]["measurements"])
+    assert [r["name"] for r in found["references"] if not r["verified"]] == ["drawn"]
 
 
 def test_files_of_the_user_without_a_manifest(folder, plugin):

@@ -46,6 +46,12 @@ def statuses(suites, **changes):
     return {e.number: str(e.status) for e in gate.checklist(suites, use(**changes))}
 
 
+def test_rdf_without_a_reference_leaves_item_6_open_and_says_why():
+    [item] = [e for e in gate.checklist({"rdf": suite(items=[6])}, use()) if e.number == 6]
+    assert item.status == "NOT_MEASURED"
+    assert "no reference curve of the run's temperature and level of theory" in item.reason
+
+
 @pytest.mark.parametrize(
     ("verdicts", "expected"),
     [

@@ -93,6 +93,22 @@ def test_read_cuts_to_what_is_asked(tmp_path):
     assert none.positions.shape == (0, 2, 3)
 
 
+def test_pieces_are_the_chunks_of_what_is_read(tmp_path):
+    """Oracle: `read`. A chunk is in memory at a time, whatever the length."""
+    store = filled(tmp_path)
+    pieces = list(store.pieces(KEY, 25, 4))
+    assert [list(p.frame_steps) for p in pieces] == [[0, 4, 8], [12, 16, 20], [24]]
+    assert [list(p.steps) for p in pieces] == [[0, 5, 10], [15, 20], [25]]
+    assert {p.n_steps for p in pieces} == {25}
+    whole = read(store, frame_stride=4)
+    for name in ("positions", "velocities", "cells", "momentum", "temperature"):
+        assert np.array_equal(np.concatenate([getattr(p, name) for p in pieces]), getattr(whole, name))
+    event = Event(13, 26.0, "temperature", 3e4, 2e4)
+    broken = list(filled(tmp_path / "broken", event=event).pieces(KEY, 25, 4))
+    assert [list(p.frame_steps) for p in broken] == [[0, 4, 8], [12, 13]]
+    assert {p.event for p in broken} == {event}
+
+
 def test_what_is_complete(tmp_path):
     store = filled(tmp_path)
     assert store.is_complete(KEY, 25, 2)
