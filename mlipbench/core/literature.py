@@ -60,6 +60,14 @@ BOOTSTRAP = _article(
     "efron1979", "Efron, B.", "Bootstrap methods: Another look at the jackknife",
     "Ann. Statist.", 7, "1-26", 1979, "10.1214/aos/1176344552",
 )  # fmt: skip
+COMPUTATIONAL_NOISE = _article(
+    "more2011", "Moré, J. J.; Wild, S. M.", "Estimating computational noise",
+    "SIAM J. Sci. Comput.", 33, "1292-1314", 2011, "10.1137/100786125",
+)  # fmt: skip
+SHIFTED_FORCES = _article(
+    "toxvaerd2011", "Toxvaerd, S.; Dyre, J. C.", "Communication: Shifted forces in molecular dynamics",
+    _JCP, 134, "081102", 2011, "10.1063/1.3558787",
+)  # fmt: skip
 RULE_OF_THREE = _article(
     "hanley1983", "Hanley, J. A.; Lippman-Hand, A.",
     "If nothing goes wrong, is everything all right? Interpreting zero numerators",
@@ -269,4 +277,15 @@ COMMITTEE = _article(
     "schran2020", "Schran, C.; Brezina, K.; Marsalek, O.",
     "Committee neural network potentials control generalization errors and enable active learning",
     _JCP, 153, "104105", 2020, "10.1063/5.0016004",
+)  # fmt: skip
+SMOOTH_POTENTIALS = _preprint(
+    "fu2025",
+    "Fu, X.; Wood, B. M.; Barroso-Luque, L.; Levine, D. S.; Gao, M.; Dzamba, M.; Zitnick, C. L.",
+    "Learning smooth and expressive interatomic potentials for physical property prediction",
+    2025, "2502.12147",
+)  # fmt: skip
+DIRECT_FORCES = _preprint(
+    "bigi2024", "Bigi, F.; Langer, M.; Ceriotti, M.",
+    "The dark side of the forces: assessing non-conservative force models for atomistic machine learning",
+    2024, "2412.11569",
 )  # fmt: skip

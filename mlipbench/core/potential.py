@@ -86,6 +86,10 @@ class Potential(ABC):
     ) -> list[Evaluation]:
         """Answer for each structure. Raises PotentialError for a property it does not have."""
 
+    def at_precision(self, dtype: str) -> Potential | None:
+        """The same potential in another arithmetic (float32, float64); None where there is none."""
+        return self if dtype == self.capabilities.dtype else None
+
     def bind(self, structure: Structure, n_replicas: int) -> BoundPotential:
         """A function of positions and cells for `n_replicas` copies of the atoms of `structure`.
 

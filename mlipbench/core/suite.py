@@ -19,7 +19,7 @@ from mlipbench.core.citation import Citation
 from mlipbench.core.criterion import Criterion
 from mlipbench.core.figure import AnyFigure, Table
 from mlipbench.core.measurement import Measurement
-from mlipbench.core.potential import Evaluation
+from mlipbench.core.potential import Evaluation, Potential
 from mlipbench.core.reference import Curve, PhononReference, Scalar
 from mlipbench.core.structure import LabelledFrame, Structure
 from mlipbench.core.trajectory import Trajectory, TrajectorySpec
@@ -166,6 +166,11 @@ class Context(Inputs, Protocol):
     @property
     def properties(self) -> frozenset[str]:
         """What the potential can be asked."""
+
+    @property
+    def potential(self) -> Potential:
+        """The potential itself, for what `evaluate` does not do: batches, repetitions, timings. What it
+        answers is not kept for a run that is resumed."""
 
     def run_trajectories(self) -> None:
         """Compute (or find in the store) all that `trajectories` declared."""

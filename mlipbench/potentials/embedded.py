@@ -54,7 +54,7 @@ class EmbeddedPotential(Potential):
         engine: str | None = None,
         tolerance: float = TOLERANCE,
     ) -> None:
-        self.package = package
+        self.package, self._options = package, (device, engine, tolerance)
         self.architecture = package.metadata.architecture
         precision, place = _dtype(dtype), _device(device)
         engine = _engine(engine, place, tolerance)
@@ -132,6 +132,12 @@ class EmbeddedPotential(Potential):
         bound = Bound(self, structure, n_replicas)
         self.backend.check(structure)
         return bound
+
+    def at_precision(self, dtype: str) -> EmbeddedPotential:
+        """The same network, device and engine in float32 or float64."""
+        if dtype == self.capabilities.dtype:
+            return self
+        return EmbeddedPotential(self.package, dtype, *self._options)
 
     def atomic_energies(self, species: IntArray) -> FloatArray:
         """E0 of each atom (n_atoms,) eV."""

@@ -190,6 +190,10 @@ class float32_noise(Faulty):
             None if answer.stresses is None else _single(answer.stresses),
         )
 
+    def at_precision(self, dtype: str) -> Potential | None:
+        """Unspoilt where float64 is asked for: it is what it answers in float32 that this one says it is."""
+        return self.base if dtype == "float64" else self
+
 
 def _single(array: FloatArray) -> FloatArray:
     return array.astype(np.float32).astype(np.float64)

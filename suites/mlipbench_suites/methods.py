@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlipbench_suites.rdf import RdfParams
     from mlipbench_suites.relaxation import Cell
     from mlipbench_suites.runs import Run, RunParams
+    from mlipbench_suites.smoothness import SmoothnessParams
     from mlipbench_suites.stability import StabilityParams
     from mlipbench_suites.vdos import VdosParams
 
@@ -71,6 +72,25 @@ def nve(p: NveParams, runs: list[Trajectory]) -> str:
         "white noise and under a random walk, mixed as their restricted likelihoods say "
         f"[@harville1977]. A second run of {p.half_step_ps:g} ps from the same state at half the timestep "
         "told the error of the integrator from forces that are no gradient."
+    )
+
+
+def smoothness(p: SmoothnessParams, run: Trajectory, temperature_K: float, step_A: float) -> str:
+    """Derivatives, discontinuities, invariances, noise."""
+    return (
+        f"Smoothness was examined on {_counted(p.frames, 'configuration')} of "
+        f"{_system(p.structure, run.structure)} from Langevin dynamics (BAOAB splitting [@leimkuhler2013], "
+        f"friction {p.friction_per_fs:g}/fs, timestep {p.timestep_fs:g} fs, {_lengths([run])}) at "
+        f"{temperature_K:g} K. Forces on {p.atoms} atoms of each were compared with central differences of "
+        f"the energy (steps of {step_A:g} A and half of it, extrapolated), stresses with the derivative of "
+        "the energy in the strain. Rounding noise was told from sixth differences along fine lines "
+        f"[@more2011]. Single atoms were led along {_counted(p.lines, 'line')} of {2 * p.reach_A:g} A in "
+        "steps of 0.02 A, with steps of 0.002 A about the places where most happened; jumps of the energy, "
+        "the force and its derivative were the differences of cubics fitted on either side of an interval, "
+        "where neither a smooth function nor the noise explained them. The symmetry of the Hessian "
+        "[@bigi2024] and the work around closed loops told conservative forces. Answers were compared for "
+        "rotated, reflected, translated, renumbered, wrapped, doubled and differently described cells, for "
+        "repeated and batched questions, and for subsets of the properties."
     )
 
 
