@@ -24,6 +24,15 @@ from mlipbench.analysis import (
     structured,
     vdos,
     vibrations,
+    drift,
+    duplicates,
+    parity,
+    residuals,
+    smoothness,
+    speed,
+    stats,
+    structure,
+    structured,
 )
 from mlipbench.core import literature
 from mlipbench.core.citation import Citation
@@ -40,6 +49,7 @@ from mlipbench.core.potential import (
     Potential,
 )
 from mlipbench.core.reference import Curve, PhononReference, Scalar
+from mlipbench.core.speed import SizeSpeed, Speed, SpeedRequest
 from mlipbench.core.structure import LabelledFrame, Structure
 from mlipbench.core.suite import (
     Context,
@@ -107,6 +117,9 @@ __all__ = [
     "ScalarRef",
     "Series",
     "StochasticCellRescaling",
+    "SizeSpeed",
+    "Speed",
+    "SpeedRequest",
     "Structure",
     "StructurePicture",
     "StructureRef",
@@ -134,6 +147,7 @@ __all__ = [
     "rdf",
     "residuals",
     "smoothness",
+    "speed",
     "stats",
     "structure",
     "structured",

@@ -20,6 +20,7 @@ from mlipbench.cli.plan import plan
 from mlipbench.cli.references import app as references
 from mlipbench.cli.report import report
 from mlipbench.cli.run import run
+from mlipbench.cli.speed import speed
 from mlipbench.cli.train import train
 
 app = typer.Typer(
@@ -47,4 +48,5 @@ app.command()(train)
 app.command()(losses)
 app.command()(convert)
 app.command()(pack)
+app.command()(speed)
 app.add_typer(references, name="references")

@@ -37,7 +37,8 @@ class Criterion(BaseModel):
     `compare`: "<" the value lies below the limit, "abs<" its magnitude does, ">" it lies above,
     "==" an exact count equals the limit.
     `level`: "required" always gates; "at_target" gates where the measurement's temperature is
-    the intended one and is advisory elsewhere; "advisory" never gates.
+    the intended one and is advisory elsewhere; "advisory" never gates; "if_limited" gates where the suite
+    file sets its limit, and judges nothing elsewhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +47,7 @@ class Criterion(BaseModel):
     compare: Literal["<", "abs<", ">", "=="]
     limit: float
     unit: str
-    level: Literal["required", "at_target", "advisory"] = "required"
+    level: Literal["required", "at_target", "advisory", "if_limited"] = "required"
     item: int | None = Field(default=None, ge=1, le=9, description="checklist item it feeds")
     source: str = Field(description="where the limit comes from")
     needs: tuple[Evidence, ...] = ()

@@ -21,6 +21,7 @@ from mlipbench.core.figure import AnyFigure, Table
 from mlipbench.core.measurement import Measurement
 from mlipbench.core.potential import Evaluation, Potential
 from mlipbench.core.reference import Curve, PhononReference, Scalar
+from mlipbench.core.speed import Speed, SpeedRequest
 from mlipbench.core.structure import LabelledFrame, Structure
 from mlipbench.core.trajectory import Trajectory, TrajectorySpec
 
@@ -171,6 +172,9 @@ class Context(Inputs, Protocol):
     def potential(self) -> Potential:
         """The potential itself, for what `evaluate` does not do: batches, repetitions, timings. What it
         answers is not kept for a run that is resumed."""
+
+    def speed(self, request: SpeedRequest) -> Speed:
+        """Time the potential, in a process of its own; raises PotentialError where it fails."""
 
     def run_trajectories(self) -> None:
         """Compute (or find in the store) all that `trajectories` declared."""

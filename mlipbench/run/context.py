@@ -12,11 +12,13 @@ import numpy as np
 from mlipbench.config.plan import Plan, SuiteEntry
 from mlipbench.core.errors import SuiteError
 from mlipbench.core.potential import Evaluation, Potential
+from mlipbench.core.speed import Speed, SpeedRequest
 from mlipbench.core.structure import Structure
 from mlipbench.core.suite import IntendedUse
 from mlipbench.core.trajectory import Trajectory, TrajectorySpec
 from mlipbench.data.references import Manifest
 from mlipbench.run.inputs import PlanInputs
+from mlipbench.run.speed import Source, measure
 from mlipbench.simulate.driver import simulate
 from mlipbench.simulate.relax import relax
 from mlipbench.simulate.requests import merge
@@ -86,6 +88,13 @@ class SuiteContext(PlanInputs):
         content = packed(_arrays(answers))
         write_bytes(folder / f"{name}-{sha256(content)}.npz", content)
         return answers
+
+    def speed(self, request: SpeedRequest) -> Speed:
+        """Time the potential of the plan, loaded anew in a process of its own."""
+        section = self.plan.potential
+        files = tuple(self.plan.resolve(name) for name in section.files)
+        source = Source(section.use, section.kwargs, self.plan.folder, files)
+        return measure({"potential": source}, request, lambda text: self._progress(-1.0, text))["potential"]
 
     def run_trajectories(self) -> None:
         """Compute what the store lacks of the trajectories this suite declared."""

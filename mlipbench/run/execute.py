@@ -279,6 +279,7 @@ def measure_again(run: RunFolder, plan: Plan, entry: SuiteEntry) -> None:
 def result_head(entry: SuiteEntry, plan: Plan, status: str, reason: str = "") -> SuiteResult:
     """A suite's result before it has found anything."""
     criteria: tuple[Criterion, ...] = entry.suite.criteria
+    limits = probe.suite_limits(plan, entry.key)
     return SuiteResult.model_validate(
         {
             "key": entry.key,
@@ -291,7 +292,10 @@ def result_head(entry: SuiteEntry, plan: Plan, status: str, reason: str = "") ->
             "status": status,
             "reason": reason,
             "items": sorted({c.item for c in criteria if c.item is not None}),
-            "gates": any(c.level != "advisory" for c in criteria),
+            "gates": any(
+                c.level in ("required", "at_target") or (c.level == "if_limited" and c.name in limits)
+                for c in criteria
+            ),
         }
     )
 

@@ -75,20 +75,24 @@ def judge_suite(
     by_name = {c.name: c for c in criteria}
     for name in dict.fromkeys(m.name for m in measurements):
         family = [m for m in measurements if m.name == name]
-        criterion = by_name.get(name)
-        if criterion is None:
+        criterion, limit = by_name.get(name), terms.limits.get(name)
+        if criterion is None or (criterion.level == "if_limited" and limit is None):
             judged += [_entry(key, m, None, None, False, None) for m in family]
             continue
-        limit = terms.limits.get(name)
         asked = criterion if limit is None else criterion.model_copy(update={"limit": limit})
-        default = None if limit is None else criterion.limit
+        own = criterion.level != "if_limited"
+        default = criterion.limit if own and limit is not None else None
         judged += [
             _entry(key, m, asked, verdict, terms.gates and _is_required(asked, m, terms.use), default)
             for m, verdict in zip(family, judge(family, asked), strict=True)
         ]
     measured = {m.name for m in measurements}
     for criterion in criteria:
-        if criterion.name not in measured and _lacks(criterion, terms.properties):
+        if (
+            criterion.level != "if_limited"
+            and criterion.name not in measured
+            and _lacks(criterion, terms.properties)
+        ):
             judged.append(_not_applicable(key, criterion, terms.use))
     return judged
 
@@ -101,7 +105,7 @@ def _is_required(criterion: Criterion, measurement: Measurement, use: IntendedUs
     if criterion.level == "at_target":
         temperature = measurement.conditions.get("temperature_K")
         return isinstance(temperature, float | int) and at_target(float(temperature), use)
-    return criterion.level == "required"
+    return criterion.level in ("required", "if_limited")
 
 
 def at_target(temperature_K: float, use: IntendedUse) -> bool:

@@ -5,14 +5,16 @@
 MACE_PYTHON is the interpreter of an environment with mace-torch (see tests/model/make_mace_reference.py).
 Weights are random: they do not matter to the time. A call takes moved atoms to energy and forces,
 neighbour list included; both programs have `--threads` threads. mace-torch runs twice, as installed and
-with a malloc that does not return memory, which makes it faster.
+with a malloc that does not return memory, which makes it faster. The timing is that of `mlipbench speed`; an
+environment with mace-torch need not have mlipbench, so its worker answers the same questions by itself.
 """
 
 import argparse
+import contextlib
 import json
 import os
-import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -23,7 +25,7 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "1073741824",
 }
-AMPLITUDE = 0.02  # A, by which atoms move between calls
+RATTLE, AMPLITUDE = 0.05, 0.02  # A, as in mlipbench.run.speed_worker
 
 
 def arguments():
@@ -64,30 +66,9 @@ def mace_call(atoms, options):
     return moving(atoms)
 
 
-def our_call(atoms, options):
-    """The same by the compiled engine, through the ASE calculator."""
-    os.environ["NUMBA_NUM_THREADS"] = str(options.threads)
-    from mlipbench.model.architecture import Architecture
-    from mlipbench.model.network import Network
-    from mlipbench.model.package import package
-    from mlipbench.potentials.calculator import EmbeddedCalculator
-    from mlipbench.potentials.embedded import EmbeddedPotential
-
-    channels = options.channels
-    shape = Architecture(
-        elements=sorted(set(atoms.numbers.tolist())),
-        r_max=5.0,
-        hidden_irreps=f"{channels}x0e+{channels}x1o",
-        max_ell=options.max_ell,
-        avg_num_neighbors=54.0,
-    )
-    made = package("bench", [Network(shape, 0)], dict.fromkeys(shape.elements, 0.0), {})
-    atoms.calc = EmbeddedCalculator(EmbeddedPotential(made, options.dtype))
-    return moving(atoms)
-
-
 def moving(atoms):
-    rng, start = np.random.default_rng(0), atoms.positions.copy()
+    rng = np.random.default_rng(0)
+    start = atoms.positions + RATTLE * rng.normal(size=atoms.positions.shape)
 
     def call():
         atoms.positions[:] = start + AMPLITUDE * rng.normal(size=start.shape)
@@ -98,13 +79,31 @@ def moving(atoms):
     return call
 
 
-def serve(call):
-    """Each line names a number of calls; the answer is their times in ms."""
-    for _ in range(3):
-        call()
-    print("ready", flush=True)
+def serve(atoms, options):
+    """Answers as `mlipbench.run.speed_worker` does, as far as it is asked here."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # mace-torch has things to say
+    call = mace_call(atoms, options)
     for line in sys.stdin:
-        print(json.dumps([call() for _ in range(int(line))]), flush=True)
+        question = json.loads(line)
+        print(json.dumps({"ms": [call() for _ in range(question["count"])]}), file=answers, flush=True)
+
+
+def our_package(atoms, options, path):
+    """A network of the same shape in a file."""
+    from mlipbench.model.architecture import Architecture
+    from mlipbench.model.network import Network
+    from mlipbench.model.package import package, save
+
+    channels = options.channels
+    shape = Architecture(
+        elements=sorted(set(atoms.numbers.tolist())),
+        r_max=5.0,
+        hidden_irreps=f"{channels}x0e+{channels}x1o",
+        max_ell=options.max_ell,
+        avg_num_neighbors=54.0,
+    )
+    save(package("bench", [Network(shape, 0)], dict.fromkeys(shape.elements, 0.0), {}), path)
 
 
 def main():
@@ -113,39 +112,33 @@ def main():
 
     atoms = ase.io.read(options.structure, "0")
     if options.worker:
-        serve(mace_call(atoms, options))
+        serve(atoms, options)
         return
-    workers = {}
-    for name, environment in (("mace-torch", {}), ("mace-torch, malloc kept", KEEP_MEMORY)):
-        workers[name] = subprocess.Popen(
-            [options.mace_python, str(Path(__file__).resolve()), *sys.argv[1:], "--worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-            | environment
-            | {"OMP_NUM_THREADS": str(options.threads)},
+    from mlipbench.analysis import speed as numbers
+    from mlipbench.core.structure import Structure
+    from mlipbench.run.speed import Source, Worker, in_turn
+
+    threads = {f"{name}_NUM_THREADS": str(options.threads) for name in ("OMP", "MKL", "NUMBA")}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        path = Path(folder) / "bench.mlip"
+        our_package(atoms, options, path)
+        np.savez(Path(folder) / "structure.npz", **vars(Structure.from_ase(atoms)))
+        ours = Source("embedded", {"path": str(path), "dtype": options.dtype}, Path(), environment=threads)
+        workers = {"compiled engine": stack.enter_context(ours.start())}
+        workers["compiled engine"].ask(
+            ask="system", arrays=str(Path(folder) / "structure.npz"), cells=[1, 1, 1]
         )
-    call = our_call(atoms, options)
-    for _ in range(3):
-        call()
-    for worker in workers.values():
-        while worker.stdout.readline().strip() != "ready":
-            if worker.poll() is not None:
-                sys.exit("mace-torch did not start; run the worker by hand to see why")
-    times = {name: [] for name in ["compiled engine", *workers]}
-    for _ in range(options.rounds):
-        times["compiled engine"] += [call() for _ in range(10)]
-        for name, worker in workers.items():
-            print(3, file=worker.stdin, flush=True)
-            times[name] += json.loads(worker.stdout.readline())
-    for worker in workers.values():
-        worker.stdin.close()
-    ours = float(np.median(times["compiled engine"]))
+        command = [options.mace_python, str(Path(__file__).resolve()), *sys.argv[1:], "--worker"]
+        for name, tuned in (("mace-torch", {}), ("mace-torch, malloc kept", KEEP_MEMORY)):
+            environment = {**threads, **tuned, "PYTHONPATH": ""}
+            workers[name] = stack.enter_context(Worker(name, command, environment))
+        times = in_turn(workers, options.rounds, lambda text: None)
     for name, found in times.items():
-        median = float(np.median(found))
-        print(f"{name:26s} median {median:8.1f} ms  least {min(found):8.1f} ms  ratio {median / ours:6.1f}")
+        median, ratio = numbers.median(found), numbers.ratio(times["compiled engine"], found)
+        print(
+            f"{name:26s} median {median.value:8.1f} +- {median.stderr:.1f} ms  least {min(found):8.1f} ms  "
+            f"ratio {ratio.value:6.1f} +- {ratio.stderr:.1f}"
+        )
 
 
 if __name__ == "__main__":
