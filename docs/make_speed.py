@@ -1,0 +1,127 @@
+"""Count the operations and bytes of a call of the engine and put them beside the times on record.
+
+    python docs/make_speed.py WATER.xyz NACL.xyz
+
+The files hold structures like those that docs/records/engine_speed.json was timed on (192 atoms of water, 64
+of NaCl). What is counted is what the kernels of mlipbench.engine do for the compiled network: loops times
+their lengths, a multiplication with an addition as two operations. Writes docs/records/engine_counts.json and
+the table of docs/speed.md.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import torch
+
+from mlipbench.core.structure import Structure
+from mlipbench.engine.layers import Layer, Settings, compiled_layers
+from mlipbench.engine.messages import _CONSTANT, _SHAPES
+from mlipbench.engine.splines import TERMS
+from mlipbench.model.architecture import Architecture
+from mlipbench.model.graph import arrays_of
+from mlipbench.model.network import Network
+
+DOCS = Path(__file__).parent
+SPEED, COUNTS = DOCS / "records/engine_speed.json", DOCS / "records/engine_counts.json"
+PAGE = DOCS / "speed.md"
+# Of two cores with AVX-512, measured for the engine's trial: operations, and copies.
+PEAK_GFLOP_PER_S = {"float64": 77.0, "float32": 196.0}
+COPY_GB_PER_S = 6.5
+
+
+def pair_operations(layer: Layer) -> int:
+    """For a pair and a channel, there and back."""
+    count = 0
+    for shape in layer.paths.shape:
+        n1, n3 = _SHAPES[shape]
+        count += 2 * TERMS + 2 * 2 * TERMS  # R forward, R and R' backward
+        if shape < _CONSTANT:
+            count += 2 * n1 + (n1 + 2 * n1) + 2 * n1
+        else:
+            count += n1 + 2 * n1 * n3  # R h, M (R h)
+            count += 2 * n1 * n3 + n3 + 2 * n1 * n3 + 3 * n1 + 2 * n1  # M^T g, R g, outer, dot, back
+    return count
+
+
+def atom_operations(layer: Layer, channels: int) -> tuple[int, int]:
+    """For an atom, there and back: of linear maps (all channels), of the product (a channel)."""
+    maps = [layer.onward, *(m for m in (layer.down, layer.passing) if m is not None)]
+    linear = sum(2 * len(one.row) * channels**2 for pair in maps for one in pair)
+    product = layer.product
+    made = len(product.parent) - product.width
+    return linear, (made + 2 * len(product.monomial)) + (made + 2 * len(product.monomial) + 4 * made)
+
+
+def numbers_moved(layer: Layer) -> int:
+    """Numbers of an atom and a channel that are written and read again between kernels, there and back."""
+    products = len(layer.product.first) - 1
+    received = layer.paths.n_rows if layer.down is not None else 0
+    return 2 * 2 * (received + layer.product.width + products + layer.rows)
+
+
+def count(structure: Structure, channels: int, max_ell: int, dtype: str) -> dict[str, float]:
+    """GFLOP and MB of one call, and the least times that they allow in ms."""
+    shape = Architecture(
+        elements=sorted(set(structure.numbers.tolist())),
+        r_max=5.0,
+        hidden_irreps=f"{channels}x0e+{channels}x1o",
+        max_ell=max_ell,
+        avg_num_neighbors=54.0,
+    )
+    pairs = len(arrays_of([structure], shape.elements, shape.r_max).receivers)
+    every = tuple(range(len(shape.elements)))
+    with torch.no_grad():
+        layers = compiled_layers(Network(shape, 0).double(), Settings(every, dtype, 1e-3, 1e-3))
+    on_pairs = pairs * channels * sum(pair_operations(layer) for layer in layers)
+    on_atoms = [atom_operations(layer, channels) for layer in layers]
+    linear = len(structure) * sum(found[0] for found in on_atoms)
+    product = len(structure) * channels * sum(found[1] for found in on_atoms)
+    size = np.dtype(dtype).itemsize
+    moved = len(structure) * channels * size * sum(numbers_moved(layer) for layer in layers)
+    total = on_pairs + linear + product
+    return {
+        "pairs": pairs,
+        "GFLOP pairs": on_pairs / 1e9,
+        "GFLOP linear": linear / 1e9,
+        "GFLOP product": product / 1e9,
+        "MB between kernels": moved / 1e6,
+        "ms arithmetic": 1e3 * total / 1e9 / PEAK_GFLOP_PER_S[dtype],
+        "ms memory": 1e3 * moved / 1e9 / COPY_GB_PER_S,
+    }
+
+
+def main(water: str, salt: str) -> None:
+    """Count for every case on record, write record and table."""
+    record = json.loads(SPEED.read_text())
+    structures = {"water": water, "NaCl": salt}
+    counts, rows = {}, []
+    for name, timed in record["cases"].items():
+        structure = Structure.from_ase(ase.io.read(structures[name.split()[0]], "0"))
+        channels = int(re.search(r"(\d+) channels", name)[1])
+        max_ell = int(re.search(r"max_ell (\d)", name)[1])
+        counts[name] = count(structure, channels, max_ell, name.split()[-1])
+        rows.append(_row(name, counts[name], *timed["compiled engine"]))
+    COUNTS.write_text(json.dumps({"what": __doc__, "cases": counts}, indent=1) + "\n")
+    heads = ("case", "pairs", "GFLOP: pairs + linear maps + product", "MB between kernels", "arithmetic (ms)")
+    heads += ("memory (ms)", "call, median (least), ms", "call / arithmetic")
+    table = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows]
+    before, _, rest = PAGE.read_text().partition("<!-- table -->\n")
+    after = rest.partition("<!-- end -->")[2]
+    PAGE.write_text(before + "\n".join(["<!-- table -->", *table, "<!-- end -->"]) + after)
+
+
+def _row(name: str, found: dict[str, float], median: float, least: float) -> str:
+    """A case in the table."""
+    parts = " + ".join(f"{found[f'GFLOP {part}']:.3f}" for part in ("pairs", "linear", "product"))
+    limit = found["ms arithmetic"]
+    cells = [name, f"{found['pairs']}", parts, f"{found['MB between kernels']:.0f}", f"{limit:.1f}"]
+    cells += [f"{found['ms memory']:.1f}", f"{median:g} ({least:g})"]
+    return f"| {' | '.join([*cells, f'{median / limit:.1f} ({least / limit:.1f})'])} |"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
