@@ -33,6 +33,7 @@ from mlipbench.analysis import (
     stats,
     structure,
     structured,
+    vibrations,
 )
 from mlipbench.core import literature
 from mlipbench.core.citation import Citation
@@ -116,10 +117,10 @@ __all__ = [
     "Scalar",
     "ScalarRef",
     "Series",
-    "StochasticCellRescaling",
     "SizeSpeed",
     "Speed",
     "SpeedRequest",
+    "StochasticCellRescaling",
     "Structure",
     "StructurePicture",
     "StructureRef",
