@@ -20,6 +20,7 @@ from mlipbench.cli.plan import plan
 from mlipbench.cli.references import app as references
 from mlipbench.cli.report import report
 from mlipbench.cli.run import run
+from mlipbench.cli.selftest import selftest
 from mlipbench.cli.speed import speed
 from mlipbench.cli.train import train
 
@@ -49,4 +50,5 @@ app.command()(losses)
 app.command()(convert)
 app.command()(pack)
 app.command()(speed)
+app.command()(selftest)
 app.add_typer(references, name="references")
