@@ -73,7 +73,7 @@ CASES: tuple[Case, ...] = (
     _faulty("wrong_unit_stress"),
     _faulty("wrong_order_stress"),
     _faulty("softened"),
-    Case("hardened", f"{FAULTY}:softened", {"base": BASE, "factor": 1.25}),
+    _faulty("hardened"),
     Case("imaginary_mode", BASE, {"lambda_": -3.0}),  # bonds that want to bend
     _faulty("drifted_density"),
     _faulty("force_noise"),

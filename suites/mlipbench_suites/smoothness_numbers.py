@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlipbench.api import Data, Measurement, Structure, smoothness
+from mlipbench.api import BOLTZMANN, Data, Measurement, Structure, smoothness
+from mlipbench_suites.dynamics import MASS_VELOCITY_SQUARED
 from mlipbench_suites.smoothness_probes import FINE, STRAIN_STEP
 
-BOLTZMANN = 8.617333262e-5  # eV/K
-MASS_VELOCITY_SQUARED = 103.642697  # eV per u (A/fs)^2
 CHANCE = 5.0  # standard errors of the noise that are taken off a difference
 PHONON_STEP = 0.01  # A, the displacement that force constants are usually taken with
 FORCE_LIMIT, STRESS_LIMIT = 5.0, 1e-4  # meV/A, eV/A^3: a tenth of what the checklist allows as an error
