@@ -79,11 +79,13 @@ class Faulty(Potential):
                 None if answer.stress is None else answer.stress[None],
             ),
         )
+        change = float(spoilt.energies[0]) - answer.energy  # every atom has its share
         return replace(
             answer,
             energy=float(spoilt.energies[0]),
             forces=None if answer.forces is None else spoilt.forces[0],
             stress=None if spoilt.stresses is None else spoilt.stresses[0],
+            energies=None if answer.energies is None else answer.energies + change / len(structure),
         )
 
     def bind(self, structure: Structure, n_replicas: int) -> BoundPotential:

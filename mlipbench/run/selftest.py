@@ -89,7 +89,7 @@ CASES: tuple[Case, ...] = (
     _faulty("wrong_for_batches"),
     _faulty("not_a_number", after_calls=100),
     _faulty("raises", after_calls=100),
-    Case("hangs", f"{FAULTY}:hangs", {"base": BASE, "after_calls": 100}, watchdog=True),
+    Case("hangs", f"{FAULTY}:hangs", {"base": BASE, "after_calls": 20}, watchdog=True),
     Case("kills_the_interpreter", f"{FAULTY}:kills_the_interpreter", {"base": BASE}, watchdog=True),
     Case("leaks_memory", f"{FAULTY}:leaks_memory", {"base": BASE, "megabytes_per_call": 100}, watchdog=True),
     Case("trained_on_the_test_set", BASE, trained_on_test=True),
