@@ -29,6 +29,7 @@ from mlipbench.core.structure import LabelledFrame
 from mlipbench.core.training import TrainingRecord
 from mlipbench.data.hdf5 import write_hdf5
 from mlipbench.data.references import Manifest
+from mlipbench.report.training import read_record
 from mlipbench.store import layout
 from mlipbench.store.provenance import provenance
 
@@ -91,7 +92,7 @@ def timed(words: list[str], name: str) -> None:
 # ---------------------------------------------------------------- results
 def collect() -> None:
     """Ship the potential and its page, and write down how good it is."""
-    whole = TrainingRecord.model_validate_json((WORK / "whole" / layout.TRAINING).read_text())
+    whole = read_record(WORK / "whole")[0]
     if not whole.finished:
         raise SystemExit("not all members are trained; see --help")
     shutil.copy(WORK / "whole" / "mace-si.mlip", SHIPPED / "mace-si.mlip")
@@ -100,7 +101,7 @@ def collect() -> None:
         shutil.copy(WORK / "whole" / name, EXAMPLE / name)
     found = {"all": measured(whole, WORK.glob("member-*.times"))}
     for folder in sorted(WORK.glob("part-*/out")):
-        record = TrainingRecord.model_validate_json((folder / layout.TRAINING).read_text())
+        record = read_record(folder)[0]
         if record.finished:
             name = folder.parent.name
             found[name] = measured(record, [WORK / f"{name}.times"])
