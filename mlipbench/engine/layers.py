@@ -22,9 +22,10 @@ from mlipbench.core.structure import FloatArray
 from mlipbench.engine.lanes import LANES
 from mlipbench.engine.linear import LinearMap, Term, linear_map, transposed
 from mlipbench.engine.messages import Paths, paths_of
+from mlipbench.engine.passes import Layer
 from mlipbench.engine.polynomial import Polynomials, polynomials_of
 from mlipbench.engine.readout import Readout
-from mlipbench.engine.splines import RadialFunction, Splines, Table, joined, tabulate
+from mlipbench.engine.splines import RadialFunction, Splines, Table, joined, no_splines, tabulate
 from mlipbench.model.interaction import Interaction, paths
 from mlipbench.model.irreps import components
 from mlipbench.model.linear import ElementLinear, Linear
@@ -52,23 +53,6 @@ class State:
     rows: int
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One layer for the kernels."""
-
-    paths: Paths
-    splines: Splines
-    down: tuple[LinearMap, LinearMap] | None  # A -> m and the way back; None: A is m
-    density: Splines | None
-    product: Polynomials
-    onward: tuple[LinearMap, LinearMap]  # B -> next state, and back
-    passing: tuple[LinearMap, LinearMap] | None  # state -> next state, and back
-    constant: FloatArray | None  # (n_elements, rows, channels) of the next state
-    readout: Readout
-    rows: int  # of the next state
-    radial_error: float
-
-
 def compiled_layers(network: Network, settings: Settings) -> list[Layer]:
     """All layers; they know `settings.elements` alone."""
     n_layers = network.architecture.num_layers
@@ -92,7 +76,7 @@ def compiled_repulsion(network: Network, settings: Settings) -> Splines | None:
         end = min(reach, network.architecture.r_max)
         return tabulate(function, end, settings.pair_error, False, "repulsion")
 
-    return _tables(settings, make, True, True, True, 1, 1, "float64")[0]
+    return _tables(settings, make, True, True, True, 1, 1, "float64")
 
 
 def padded(channels: int) -> int:
@@ -123,33 +107,46 @@ def _layer(network: Network, number: int, before: State, after: State, settings:
     architecture, interaction = network.architecture, _interaction(network, number)
     all_paths = paths(architecture.hidden_orders if number else (0,), architecture.max_ell)
     connected = paths_of(all_paths, before.sent, before.rows)
-    splines, error = _radial_splines(network, number, len(all_paths), settings)
     product: Product = network.products[number]  # type: ignore[assignment]
     readout: MLP = network.readouts[number]  # type: ignore[assignment]
     constant, passing = _residual(network, number, before, after, settings)
+    down = _down(network, number, connected, all_paths, settings) if number else []
     orders = architecture.orders_after(number)
-    where = dict(zip(orders, components(orders), strict=True))
-    straight, up = _by_order(product.linear, orders), _next_up(network, number)
-    onward = [(_rows(row, o), _rows(where[o].start, o), straight[o]) for o, row in after.kept.items()]
-    onward += [
-        (_rows(row, o), _rows(where[o].start, o), straight[o] @ up[o]) for o, row in after.sent.items()
-    ]
     n_products, width = sum(2 * order + 1 for order in orders), (architecture.max_ell + 1) ** 2
+    onward = _onward(network, number, after, orders)
+    channels = padded(architecture.channels)
+    there, back = _both(down, connected.n_rows, width, channels, settings)
+    ahead, behind = _both(onward, n_products, after.rows, channels, settings)
+    past, returning = _both(passing, before.rows, after.rows, channels, settings)
+    dense = interaction.density
     return Layer(
         paths=connected,
-        splines=splines,
-        down=_both(_down(network, number, connected, all_paths, settings), connected.n_rows, width, settings)
-        if number
-        else None,
-        density=_density(network, interaction.density, settings) if interaction.density is not None else None,
+        splines=_radial_splines(network, number, len(all_paths), settings),
+        direct=not number,
+        down=there,
+        down_back=back,
+        dense=dense is not None,
+        density=no_splines() if dense is None else _density(network, dense, settings),
         product=_product(product, architecture.max_ell, orders, settings),
-        onward=_both(onward, n_products, after.rows, settings),
-        passing=_both(passing, before.rows, after.rows, settings) if passing else None,
+        onward=ahead,
+        onward_back=behind,
+        passing=past,
+        passing_back=returning,
         constant=constant,
         readout=_readout(readout, settings.dtype),
-        rows=after.rows,
-        radial_error=error,
     )
+
+
+def _onward(
+    network: Network, number: int, after: State, orders: Sequence[int]
+) -> list[tuple[range, range, torch.Tensor]]:
+    """B -> next state."""
+    product: Product = network.products[number]  # type: ignore[assignment]
+    where = dict(zip(orders, components(tuple(orders)), strict=True))
+    straight, up = _by_order(product.linear, orders), _next_up(network, number)
+    kept = [(_rows(row, o), _rows(where[o].start, o), straight[o]) for o, row in after.kept.items()]
+    sent = [(_rows(row, o), _rows(where[o].start, o), straight[o] @ up[o]) for o, row in after.sent.items()]
+    return kept + sent
 
 
 def _interaction(network: Network, layer: int) -> Interaction:
@@ -197,24 +194,27 @@ def _down(
 
 def _residual(
     network: Network, number: int, before: State, after: State, settings: Settings
-) -> tuple[FloatArray | None, list[tuple[range, range, torch.Tensor]]]:
-    """What passes the interaction by: of the first layer a constant, of others a map of the state."""
+) -> tuple[FloatArray, list[tuple[range, range, torch.Tensor]]]:
+    """What passes the interaction by: of the first layer a constant (n_elements, rows channels), of others
+    a map of the state."""
     residual, up = _interaction(network, number).residual, _next_up(network, number)
+    channels = network.architecture.channels
+    constant = np.zeros((len(settings.elements), after.rows, padded(channels)))
+    flat = constant.reshape(len(constant), -1)
     if residual is None:
-        return None, []
+        return flat, []
     orders = network.architecture.hidden_orders if number else (0,)
     shared = [order for order in orders if order in network.architecture.orders_after(number)]
     weights = _by_order(residual, shared)
     out = [(after.kept[o], o, weights[o]) for o in shared if o in after.kept]
     out += [(after.sent[o], o, weights[o] @ up[o]) for o in shared if o in after.sent]
     if number:
-        return None, [(_rows(row, o), _rows(before.kept[o], o), weight) for row, o, weight in out]
+        return flat, [(_rows(row, o), _rows(before.kept[o], o), weight) for row, o, weight in out]
     x = network.embedding * len(network.embedding) ** -0.5
-    constant = np.zeros((len(settings.elements), after.rows, padded(x.shape[1])))
     for row, _, weight in out:
         values = (x[:, None] @ weight)[list(settings.elements), 0]
-        constant[:, row, : x.shape[1]] = values.numpy()
-    return constant, []
+        constant[:, row, :channels] = values.numpy()
+    return flat, []
 
 
 def _rows(first: int, order: int) -> range:
@@ -222,17 +222,21 @@ def _rows(first: int, order: int) -> range:
 
 
 def _both(
-    terms: Sequence[tuple[range, range, torch.Tensor]], rows_in: int, rows_out: int, settings: Settings
+    terms: Sequence[tuple[range, range, torch.Tensor]],
+    rows_in: int,
+    rows_out: int,
+    channels: int,
+    settings: Settings,
 ) -> tuple[LinearMap, LinearMap]:
     """The map and the way back, for the elements at hand, with channels padded."""
     there: list[Term] = []
     for out, into, weight in terms:
         used = weight[list(settings.elements)] if len(weight) > 1 else weight
-        more = padded(weight.shape[-1]) - weight.shape[-1]
+        more = channels - weight.shape[-1]
         there.append((out, into, np.pad(used.numpy(), ((0, 0), (0, more), (0, more)))))
     return (
-        linear_map(there, rows_in, rows_out, settings.dtype),
-        linear_map(transposed(there), rows_out, rows_in, settings.dtype),
+        linear_map(there, rows_in, rows_out, channels, settings.dtype),
+        linear_map(transposed(there), rows_out, rows_in, channels, settings.dtype),
     )
 
 
@@ -267,7 +271,7 @@ def _readout(mlp: MLP, dtype: str) -> Readout:
 # --- functions of the distance ----------------------------------------------------------------------------
 
 
-def _radial_splines(network: Network, number: int, n_paths: int, settings: Settings) -> tuple[Splines, float]:
+def _radial_splines(network: Network, number: int, n_paths: int, settings: Settings) -> Splines:
     """R of all paths and channels; in the first layer of what arrives in m."""
     interaction, channels = _interaction(network, number), network.architecture.channels
     transformed, more = network.basis.transform is not None, padded(channels) - channels
@@ -306,7 +310,7 @@ def _density(network: Network, density: MLP, settings: Settings) -> Splines:
         function = _on_basis(network, receiving, sending, near)
         return tabulate(function, network.architecture.r_max, settings.pair_error, False, "density")
 
-    return _tables(settings, make, transformed, transformed, True, 1, 1, "float64")[0]
+    return _tables(settings, make, transformed, transformed, True, 1, 1, "float64")
 
 
 def _tables(
@@ -318,8 +322,8 @@ def _tables(
     n_paths: int,
     channels: int,
     dtype: str,
-) -> tuple[Splines, float]:
-    """A table for each pair of elements that needs one of its own, and the largest error."""
+) -> Splines:
+    """A table for each pair of elements that needs one of its own."""
     numbers: dict[tuple[int, int], int] = {}
     tables: list[Table] = []
     of_pair = np.zeros((len(settings.elements), len(settings.elements)), np.int64)
@@ -331,7 +335,7 @@ def _tables(
                 numbers[key] = len(tables)
                 tables.append(make(receiving, sending))
             of_pair[i, j] = numbers[key]
-    return joined(tables, of_pair, n_paths, channels, dtype), max(table.error for table in tables)
+    return joined(tables, of_pair, n_paths, channels, dtype)
 
 
 def _on_basis(

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from mlipbench.core.structure import FloatArray, IntArray
-from mlipbench.engine.jit import Kernel, inner
+from mlipbench.engine.jit import inner
 from mlipbench.engine.lanes import LANES, add_column, aligned, load, load_rows, store_rows
 
 ROWS = 8
@@ -25,6 +24,7 @@ class Groups(NamedTuple):
 
     atoms: IntArray  # (n_groups, ROWS)
     species: IntArray  # (n_groups,)
+    size: IntArray  # (n_groups,) atoms that are not repeats
 
 
 class LinearMap(NamedTuple):
@@ -46,21 +46,22 @@ Term = tuple[Sequence[int], Sequence[int], FloatArray]
 
 def groups_of(species: IntArray) -> Groups:
     """The atoms (n_atoms,) in groups, by rising element."""
-    atoms, of_group = [], []
+    atoms, of_group, sizes = [], [], []
     for element in np.unique(species):
         those = np.flatnonzero(species == element)
         n_groups = -(-len(those) // ROWS)
         padded = np.pad(those, (0, n_groups * ROWS - len(those)), mode="edge")
         atoms.append(padded.reshape(n_groups, ROWS))
         of_group += [element] * n_groups
-    return Groups(np.concatenate(atoms), np.array(of_group, dtype=np.int64))
+        sizes += [ROWS] * (n_groups - 1) + [len(those) - (n_groups - 1) * ROWS]
+    return Groups(np.concatenate(atoms), np.array(of_group, dtype=np.int64), np.array(sizes, dtype=np.int64))
 
 
-def linear_map(terms: Sequence[Term], rows_in: int, rows_out: int, dtype: str) -> LinearMap:
+def linear_map(terms: Sequence[Term], rows_in: int, rows_out: int, channels: int, dtype: str) -> LinearMap:
     """A map of terms whose weights have channels padded to whole LANES."""
     entries, weights, end = [], [np.zeros(0)], 0
     for out, into, matrices in terms:
-        n_elements, _, channels = matrices.shape
+        n_elements = len(matrices)
         step = channels * channels if n_elements > 1 else 0
         entries += [(a, b, end, step) for a, b in zip(out, into, strict=True)]
         packed = matrices.reshape(n_elements, channels, channels // LANES, LANES).transpose(0, 2, 1, 3)
@@ -101,11 +102,15 @@ def _starts(atoms, group, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _add_group(groups, group, linear, x, y):  # type: ignore[no-untyped-def]
+def add_linear(groups, group, linear, x, y):  # type: ignore[no-untyped-def]
+    """Add to y (n_atoms, rows out, channels) the map of x (n_atoms, rows in, channels), both flat, for the
+    atoms of a group."""
     channels, species = linear.channels, groups.species[group]
     sources = _starts(groups.atoms, group, linear.rows_in * channels)
     targets = _starts(groups.atoms, group, linear.rows_out * channels)
     for row in range(linear.rows_out):
+        if linear.first[row] == linear.first[row + 1]:
+            continue
         for c in range(0, channels, LANES):
             total = load_rows(y, targets, row * channels + c)
             for term in range(linear.first[row], linear.first[row + 1]):
@@ -115,10 +120,3 @@ def _add_group(groups, group, linear, x, y):  # type: ignore[no-untyped-def]
                     weight = load(linear.weights, weights + k * LANES, 0, 1)
                     total = add_column(x, sources, source + k, weight, total)
             store_rows(y, targets, row * channels + c, total)
-
-
-@Kernel
-def add_linear(groups, linear, x, y):  # type: ignore[no-untyped-def]
-    """Add to y (n_atoms, rows out, channels) the map of x (n_atoms, rows in, channels), both flat."""
-    for group in prange(len(groups.species)):
-        _add_group(groups, group, linear, x, y)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.engine.angular import (
@@ -21,7 +20,7 @@ from mlipbench.engine.angular import (
     solid_gradient,
     solid_harmonics,
 )
-from mlipbench.engine.jit import Kernel, inner, pasted
+from mlipbench.engine.jit import inner, pasted
 from mlipbench.engine.lanes import (
     LANES,
     component,
@@ -249,7 +248,9 @@ def _pairs(n, paths, splines):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _receive(atom, geometry, harmonics, paths, splines, features, stride, received):  # type: ignore[no-untyped-def]
+def receive(atom, geometry, harmonics, paths, splines, features, stride, received):  # type: ignore[no-untyped-def]
+    """An atom's A (n_atoms, rows, channels) of features (n_atoms, components, channels), all flat; `stride`
+    is the length of an atom's features, 0 where all atoms have the same."""
     begin, end = geometry.first[atom], geometry.first[atom + 1]
     pairs = _pairs(end - begin, paths, splines)
     values = np.empty((harmonics.max_ell + 1) ** 2)
@@ -268,7 +269,9 @@ def _receive(atom, geometry, harmonics, paths, splines, features, stride, receiv
 
 
 @inner
-def _send_back(atom, geometry, harmonics, paths, splines, features, stride, gradients, back, slopes):  # type: ignore[no-untyped-def]
+def send_back(atom, geometry, harmonics, paths, splines, features, stride, gradients, back, slopes):  # type: ignore[no-untyped-def]
+    """From gradients dE/dA those of an atom's features, `back` (n_atoms, components, channels), flat; and
+    added to `slopes` (n_pairs, 3) that of each pair's vector through what this atom sends to the other."""
     begin, end = geometry.first[atom], geometry.first[atom + 1]
     pairs = _pairs(end - begin, paths, splines)
     values = np.empty((harmonics.max_ell + 1) ** 2)
@@ -323,19 +326,3 @@ def _add_slopes(begin, end, geometry, harmonics, paths, pairs, values, slopes): 
         slopes[begin + n, 0] += along * x + gradient[0]
         slopes[begin + n, 1] += along * y + gradient[1]
         slopes[begin + n, 2] += along * z + gradient[2]
-
-
-@Kernel
-def receive(geometry, harmonics, paths, splines, features, stride, received):  # type: ignore[no-untyped-def]
-    """A (n_atoms, rows, channels) of features (n_atoms, components, channels), all flat; `stride` is the
-    length of an atom's features, 0 where all atoms have the same."""
-    for atom in prange(len(geometry.species)):
-        _receive(atom, geometry, harmonics, paths, splines, features, stride, received)
-
-
-@Kernel
-def send_back(geometry, harmonics, paths, splines, features, stride, gradients, back, slopes):  # type: ignore[no-untyped-def]
-    """From gradients dE/dA those of the features, `back` (n_atoms, components, channels), flat; and added
-    to `slopes` (n_pairs, 3) that of each pair's vector through what the first atom sends to the second."""
-    for atom in prange(len(geometry.species)):
-        _send_back(atom, geometry, harmonics, paths, splines, features, stride, gradients, back, slopes)

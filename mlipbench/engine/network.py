@@ -11,12 +11,11 @@ import torch
 from mlipbench.core.structure import FloatArray
 from mlipbench.engine.angular import Harmonics, harmonics_lists
 from mlipbench.engine.lanes import aligned
-from mlipbench.engine.layers import Layer, Settings, compiled_layers, compiled_repulsion, padded
-from mlipbench.engine.linear import Groups, add_linear
-from mlipbench.engine.messages import Geometry, receive, send_back
-from mlipbench.engine.pairs import divide, divide_back, sum_pairs, sum_pairs_back
-from mlipbench.engine.polynomial import multiply, multiply_back
-from mlipbench.engine.readout import read
+from mlipbench.engine.layers import Settings, compiled_layers, compiled_repulsion, padded
+from mlipbench.engine.linear import Groups
+from mlipbench.engine.messages import Geometry
+from mlipbench.engine.pairs import repel
+from mlipbench.engine.passes import Fields, Layer, backward, forward
 from mlipbench.engine.splines import Splines
 from mlipbench.model.network import Network
 
@@ -28,18 +27,12 @@ class Workspace:
         self._dtype = dtype
         self._arrays: dict[str, Any] = {}
 
-    def array(self, name: str, size: int) -> Any:
+    def array(self, name: str, size: int, dtype: str = "") -> Any:
         """An array of that name (size,), its content left over from the last use."""
         found = self._arrays.get(name)
         if found is None or len(found) < size:
-            found = self._arrays[name] = aligned(size, self._dtype)
+            found = self._arrays[name] = aligned(size, dtype or self._dtype)
         return found[:size]
-
-    def cleared(self, name: str, size: int) -> Any:
-        """The same, filled with zeros."""
-        array = self.array(name, size)
-        array[:] = 0.0
-        return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,105 +70,48 @@ class CompiledNetwork:
         energies = np.zeros(len(geometry.species))
         slopes = np.zeros(geometry.vectors.shape)
         if self.repulsion is not None:
-            sum_pairs(geometry, self.repulsion, True, energies)
-            if gradients:
-                sum_pairs_back(geometry, self.repulsion, True, np.ones_like(energies), slopes)
-        densities = self._forward(geometry, groups, workspace, energies)
-        if gradients:
-            self._backward(geometry, groups, workspace, densities, slopes)
+            repel(geometry, self.repulsion, gradients, energies, slopes)
+        fields = [self._fields(number, len(energies), workspace) for number in range(len(self.layers))]
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
+            following = self._state(number + 1, len(energies), workspace)
+            turn = gradients and number == last
+            forward(
+                groups, geometry, self.harmonics, fields[number], following, energies, turn, slopes, *layer
+            )
+        following = fields[last].scalars
+        for number in range(last if gradients else -1, -1, -1):
+            layer, under = self.layers[number], max(number - 1, 0)
+            backward(
+                groups, geometry, self.harmonics, fields[number], following,
+                layer.paths, layer.splines, layer.passing_back, fields[under], slopes, *self.layers[under],
+            )  # fmt: skip
+            following = fields[number].gradient
         return self.shift + self.scale * energies, self.scale * slopes
 
-    def _forward(
-        self, geometry: Geometry, groups: Groups, workspace: Workspace, energies: FloatArray
-    ) -> list[FloatArray | None]:
-        """Adds to the energies; leaves messages, states and gradients of the readouts behind."""
-        atoms, species = len(energies), geometry.species
-        state, stride = workspace.array("state 0", self.channels), 0
-        state[:] = 1.0  # features of the first layer are in the splines
-        densities = []
-        for number, layer in enumerate(self.layers):
-            size = atoms * self.channels
-            n_products, width = len(layer.product.first) - 1, layer.product.width
-            messages = workspace.cleared(f"messages {number}", size * width)
-            if layer.down is None:
-                receive(geometry, self.harmonics, layer.paths, layer.splines, state, stride, messages)
-            else:
-                received = workspace.array("received", size * layer.paths.n_rows)
-                receive(geometry, self.harmonics, layer.paths, layer.splines, state, stride, received)
-                add_linear(groups, layer.down[0], received, messages)
-            densities.append(_divide(layer, geometry, messages))
-            products = workspace.array("products", size * n_products)
-            multiply(species, layer.product, messages, products)
-            following = workspace.cleared(f"state {number + 1}", size * layer.rows)
-            if layer.constant is not None:
-                following.reshape(atoms, -1)[:] = layer.constant[species].reshape(atoms, -1)
-            if layer.passing is not None:
-                add_linear(groups, layer.passing[0], state, following)
-            add_linear(groups, layer.onward[0], products, following)
-            state, stride = following, layer.rows * self.channels
-            read(layer.readout, state, stride, energies, workspace.cleared(f"readout {number}", size))
-        return densities
+    def _state(self, number: int, atoms: int, workspace: Workspace) -> Any:
+        """The features that enter layer `number`. Those of the first are in its splines: ones for all."""
+        if not number:
+            state = workspace.array("state 0", self.channels)
+            state[:] = 1.0
+            return state
+        return workspace.array(
+            f"state {number}", atoms * self.layers[number - 1].onward.rows_out * self.channels
+        )
 
-    def _backward(
-        self,
-        geometry: Geometry,
-        groups: Groups,
-        workspace: Workspace,
-        densities: list[FloatArray | None],
-        slopes: FloatArray,
-    ) -> None:
-        """Adds to the slopes."""
-        atoms, species = len(geometry.species), geometry.species
-        size = atoms * self.channels
-        following = workspace.array(f"readout {len(self.layers) - 1}", size)
-        for number in range(len(self.layers) - 1, -1, -1):
-            layer = self.layers[number]
-            n_products, width = len(layer.product.first) - 1, layer.product.width
-            products = workspace.cleared("products", size * n_products)
-            add_linear(groups, layer.onward[1], following, products)
-            messages = workspace.array(f"messages {number}", size * width)
-            back = workspace.array("messages back", size * width)
-            multiply_back(species, layer.product, messages, products, back)
-            _divide_back(layer, geometry, densities[number], messages, back, slopes)
-            arrived = back
-            if layer.down is not None:
-                arrived = workspace.cleared("received", size * layer.paths.n_rows)
-                add_linear(groups, layer.down[1], back, arrived)
-            rows = layer.paths.n_components
-            stride = rows * self.channels if number else 0
-            state = workspace.array(f"state {number}", size * rows if number else self.channels)
-            gradient = workspace.array(f"gradient {number % 2}", size * rows)
-            send_back(
-                geometry, self.harmonics, layer.paths, layer.splines, state, stride, arrived, gradient, slopes
-            )
-            if layer.passing is not None:
-                add_linear(groups, layer.passing[1], following, gradient)
-            if number:
-                scalars = workspace.array(f"readout {number - 1}", size).reshape(atoms, -1)
-                gradient.reshape(atoms, rows, -1)[:, 0] += scalars
-            following = gradient
-
-
-def _divide(layer: Layer, geometry: Geometry, messages: Any) -> FloatArray | None:
-    """In blocks with density: messages divided by 1 + the density, which is the answer."""
-    if layer.density is None:
-        return None
-    divisor = np.ones(len(geometry.species))
-    sum_pairs(geometry, layer.density, False, divisor)
-    divide(messages, divisor)
-    return divisor
-
-
-def _divide_back(
-    layer: Layer,
-    geometry: Geometry,
-    divisor: FloatArray | None,
-    messages: Any,
-    back: Any,
-    slopes: FloatArray,
-) -> None:
-    """Gradients of the messages become those before the division; the slopes take the density's."""
-    if layer.density is not None and divisor is not None:
-        by_divisor = np.empty_like(divisor)
-        divide_back(messages, divisor, back, by_divisor)
-        sum_pairs_back(geometry, layer.density, False, by_divisor, slopes)
+    def _fields(self, number: int, atoms: int, workspace: Workspace) -> Fields:
+        layer, size = self.layers[number], atoms * self.channels
+        width, rows = layer.product.width, layer.paths.n_components
+        return Fields(
+            state=self._state(number, atoms, workspace),
+            stride=rows * self.channels if number else 0,
+            received=workspace.array(
+                f"received {number}", size * (width if layer.direct else layer.paths.n_rows)
+            ),
+            messages=workspace.array(f"messages {number}", size * width),
+            products=workspace.array("products", size * layer.onward.rows_in),
+            divisors=workspace.array(f"divisors {number}", atoms, "float64"),
+            back=workspace.array("messages back", size * width),
+            scalars=workspace.array(f"readout {number}", size),
+            gradient=workspace.array(f"gradient {number}", size * rows),
+        )

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numba import prange
 
-from mlipbench.engine.jit import Kernel, pasted
+from mlipbench.engine.jit import Kernel, inner, pasted
 from mlipbench.engine.splines import NEAREST, TERMS, locate
 
 
@@ -34,49 +34,35 @@ def _distance(geometry, pair):  # type: ignore[no-untyped-def]
     return math.sqrt(x * x + y * y + z * z)
 
 
-@Kernel
-def sum_pairs(geometry, splines, over_r, sums):  # type: ignore[no-untyped-def]
-    """Add to `sums` (n_atoms,) the function's values over the neighbours."""
-    species = geometry.species
-    for atom in prange(len(species)):
-        weights = np.empty(2 * TERMS)
-        for pair in range(geometry.first[atom], geometry.first[atom + 1]):
-            r, other = _distance(geometry, pair), species[geometry.neighbours[pair]]
-            sums[atom] += _value_and_slope(splines, species[atom], other, r, over_r, weights)[0]
+@inner
+def sum_of_pairs(atom, geometry, splines, over_r):  # type: ignore[no-untyped-def]
+    """The function's values over an atom's neighbours, summed."""
+    species, weights, total = geometry.species, np.empty(2 * TERMS), 0.0
+    for pair in range(geometry.first[atom], geometry.first[atom + 1]):
+        r, other = _distance(geometry, pair), species[geometry.neighbours[pair]]
+        total += _value_and_slope(splines, species[atom], other, r, over_r, weights)[0]
+    return total
+
+
+@inner
+def slope_of_sum(atom, geometry, splines, over_r, gradient, slopes):  # type: ignore[no-untyped-def]
+    """From the gradient by an atom's sum those of its pairs' vectors, added to `slopes` (n_pairs, 3)."""
+    species, weights = geometry.species, np.empty(2 * TERMS)
+    for pair in range(geometry.first[atom], geometry.first[atom + 1]):
+        r, other = _distance(geometry, pair), species[geometry.neighbours[pair]]
+        slope = _value_and_slope(splines, species[atom], other, r, over_r, weights)[1]
+        for a in range(3):
+            slopes[pair, a] += gradient * slope / r * geometry.vectors[pair, a]
 
 
 @Kernel
-def sum_pairs_back(geometry, splines, over_r, gradients, slopes):  # type: ignore[no-untyped-def]
-    """From gradients dE/d(sum) (n_atoms,) those of the pairs' vectors, added to `slopes` (n_pairs, 3)."""
-    species = geometry.species
-    for atom in prange(len(species)):
-        weights = np.empty(2 * TERMS)
-        for pair in range(geometry.first[atom], geometry.first[atom + 1]):
-            r, other = _distance(geometry, pair), species[geometry.neighbours[pair]]
-            slope = _value_and_slope(splines, species[atom], other, r, over_r, weights)[1]
-            for a in range(3):
-                slopes[pair, a] += gradients[atom] * slope / r * geometry.vectors[pair, a]
-
-
-@Kernel
-def divide(messages, divisor):  # type: ignore[no-untyped-def]
-    """Messages (n_atoms, ...), flat, over the divisor (n_atoms,)."""
-    size = len(messages) // len(divisor)
-    for atom in prange(len(divisor)):
-        for k in range(atom * size, (atom + 1) * size):
-            messages[k] /= divisor[atom]
-
-
-@Kernel
-def divide_back(messages, divisor, gradients, by_divisor):  # type: ignore[no-untyped-def]
-    """Gradients by the messages become those by what was divided; and `by_divisor` (n_atoms,)."""
-    size = len(messages) // len(divisor)
-    for atom in prange(len(divisor)):
-        total = 0.0
-        for k in range(atom * size, (atom + 1) * size):
-            total -= messages[k] * gradients[k]
-            gradients[k] /= divisor[atom]
-        by_divisor[atom] = total / divisor[atom]
+def repel(geometry, splines, gradients, energies, slopes):  # type: ignore[no-untyped-def]
+    """Add to `energies` (n_atoms,) of r times a repulsion what the neighbours do, and if wanted its
+    gradients by the vectors to `slopes` (n_pairs, 3)."""
+    for atom in prange(len(geometry.species)):
+        energies[atom] += sum_of_pairs(atom, geometry, splines, True)
+        if gradients:
+            slope_of_sum(atom, geometry, splines, True, 1.0, slopes)
 
 
 @functools.partial(Kernel, parallel=False)

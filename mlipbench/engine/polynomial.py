@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from mlipbench.core.structure import FloatArray, IntArray
-from mlipbench.engine.jit import Kernel, inner
+from mlipbench.engine.jit import inner
 from mlipbench.engine.lanes import LANES, aligned, load, multiplied, scaled, store, zeros
 
 
@@ -79,7 +78,8 @@ def _monomials(polynomials, messages, begin, values):  # type: ignore[no-untyped
 
 
 @inner
-def _multiply(atom, species, polynomials, messages, products):  # type: ignore[no-untyped-def]
+def multiply(atom, species, polynomials, messages, products):  # type: ignore[no-untyped-def]
+    """An atom's B (n_atoms, rows, channels) of messages (n_atoms, width, channels), flat."""
     channels, rows = polynomials.channels, len(polynomials.first) - 1
     values = np.empty(len(polynomials.parent) * LANES, messages.dtype)
     element = species[atom] * polynomials.first[rows] * channels
@@ -94,7 +94,8 @@ def _multiply(atom, species, polynomials, messages, products):  # type: ignore[n
 
 
 @inner
-def _multiply_back(atom, species, polynomials, messages, gradients, back):  # type: ignore[no-untyped-def]
+def multiply_back(atom, species, polynomials, messages, gradients, back):  # type: ignore[no-untyped-def]
+    """From dE/dB of an atom the gradients of its messages, `back`."""
     channels, rows = polynomials.channels, len(polynomials.first) - 1
     values = np.empty(len(polynomials.parent) * LANES, messages.dtype)
     slopes = np.empty(len(values), messages.dtype)
@@ -116,17 +117,3 @@ def _multiply_back(atom, species, polynomials, messages, gradients, back):  # ty
             store(slopes, right, 0, scaled(load(values, left, 0, 1), slope, load(slopes, right, 0, 1)))
         for k in range(polynomials.width):
             store(back, begin + k * channels, 0, load(slopes, k * LANES, 0, 1))
-
-
-@Kernel
-def multiply(species, polynomials, messages, products):  # type: ignore[no-untyped-def]
-    """B (n_atoms, rows, channels) of messages (n_atoms, width, channels), flat."""
-    for atom in prange(len(species)):
-        _multiply(atom, species, polynomials, messages, products)
-
-
-@Kernel
-def multiply_back(species, polynomials, messages, gradients, back):  # type: ignore[no-untyped-def]
-    """From dE/dB the gradients of the messages, `back`."""
-    for atom in prange(len(species)):
-        _multiply_back(atom, species, polynomials, messages, gradients, back)

@@ -6,9 +6,8 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
-from mlipbench.engine.jit import Kernel, inner
+from mlipbench.engine.jit import inner
 
 
 class Readout(NamedTuple):
@@ -20,7 +19,7 @@ class Readout(NamedTuple):
 
 
 @inner
-def _read(readout, scalars, begin, gradient, target):  # type: ignore[no-untyped-def]
+def read(readout, scalars, begin, gradient, target):  # type: ignore[no-untyped-def]
     """The energy of an atom whose scalars begin at `begin`; its gradient is added from `target` on."""
     channels, hidden = readout.inner.shape
     energy = 0.0
@@ -43,12 +42,3 @@ def _read(readout, scalars, begin, gradient, target):  # type: ignore[no-untyped
             total += readout.inner[c, k] * z[k]
         gradient[target + c] += total
     return energy
-
-
-@Kernel
-def read(readout, features, stride, energies, gradients):  # type: ignore[no-untyped-def]
-    """Add to energies (n_atoms,), and to gradients (n_atoms, channels), flat; an atom's scalars stand at
-    the begin of its features, which have the length `stride`."""
-    channels = len(readout.inner)
-    for atom in prange(len(energies)):
-        energies[atom] += _read(readout, features, atom * stride, gradients, atom * channels)

@@ -95,6 +95,12 @@ def joined(tables: Sequence[Table], table: IntArray, n_paths: int, channels: int
     )
 
 
+def no_splines() -> Splines:
+    """Of a layer that has none."""
+    nothing = np.zeros(0, np.int64)
+    return Splines(np.zeros(0), np.zeros((0, 0), np.int64), nothing, nothing, np.zeros(0), 0, 0)
+
+
 def _table(function: RadialFunction, end: float, intervals: int) -> Table:
     h = (end - NEAREST) / intervals
     knots: FloatArray = NEAREST + h * np.arange(-5.0, intervals + 6.0)
