@@ -140,11 +140,11 @@ def _to_messages(groups, group, geometry, layer, fields, following, slopes):  # 
 
 
 @Kernel
-def forward(
+def forward(  # type: ignore[no-untyped-def]
     groups, geometry, harmonics, fields, following, energies, turn, slopes,
     paths, splines, direct, down, down_back, dense, density, product, onward, onward_back, passing,
     passing_back, constant, readout,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """From a layer's features to the next state, `following`; energies of atoms are added. `turn`: the
     layer is the last one, and the gradients of its A are wanted. The rest is `Layer`."""
     for group in prange(len(groups.species)):
@@ -158,12 +158,12 @@ def forward(
 
 
 @Kernel
-def backward(
+def backward(  # type: ignore[no-untyped-def]
     groups, geometry, harmonics, fields, following, paths_above, splines_above, passing_above, fields_below,
     slopes,
     paths, splines, direct, down, down_back, dense, density, product, onward, onward_back, passing,
     passing_back, constant, readout,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """From the gradients of a layer's A, and of the state after it, to those of its features, and on to
     those of A in the layer below, unless this is the first. To `slopes` (n_pairs, 3) those of the pairs'
     vectors are added. The rest is the `Layer` below."""
