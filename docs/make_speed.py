@@ -57,7 +57,7 @@ def atom_operations(layer: Layer, channels: int) -> tuple[int, int]:
 
 
 def numbers_moved(layer: Layer) -> int:
-    """Numbers of an atom and a channel that are written and read again between kernels, there and back."""
+    """Numbers of an atom and a channel that are written and read again between the steps of a layer, there and back."""
     products = len(layer.product.first) - 1
     received = layer.paths.n_rows if layer.down is not None else 0
     return 2 * 2 * (received + layer.product.width + products + layer.rows)
@@ -88,7 +88,7 @@ def count(structure: Structure, channels: int, max_ell: int, dtype: str) -> dict
         "GFLOP pairs": on_pairs / 1e9,
         "GFLOP linear": linear / 1e9,
         "GFLOP product": product / 1e9,
-        "MB between kernels": moved / 1e6,
+        "MB between steps": moved / 1e6,
         "ms arithmetic": 1e3 * total / 1e9 / PEAK_GFLOP_PER_S[dtype],
         "ms memory": 1e3 * moved / 1e9 / COPY_GB_PER_S,
     }
@@ -106,7 +106,7 @@ def main(water: str, salt: str) -> None:
         counts[name] = count(structure, channels, max_ell, name.split()[-1])
         rows.append(_row(name, counts[name], *timed["compiled engine"]))
     COUNTS.write_text(json.dumps({"what": __doc__, "cases": counts}, indent=1) + "\n")
-    heads = ("case", "pairs", "GFLOP: pairs + linear maps + product", "MB between kernels", "arithmetic (ms)")
+    heads = ("case", "pairs", "GFLOP: pairs + linear maps + product", "MB between steps", "arithmetic (ms)")
     heads += ("memory (ms)", "call, median (least), ms", "call / arithmetic")
     table = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows]
     before, _, rest = PAGE.read_text().partition("<!-- table -->\n")
@@ -118,7 +118,7 @@ def _row(name: str, found: dict[str, float], median: float, least: float) -> str
     """A case in the table."""
     parts = " + ".join(f"{found[f'GFLOP {part}']:.3f}" for part in ("pairs", "linear", "product"))
     limit = found["ms arithmetic"]
-    cells = [name, f"{found['pairs']}", parts, f"{found['MB between kernels']:.0f}", f"{limit:.1f}"]
+    cells = [name, f"{found['pairs']}", parts, f"{found['MB between steps']:.0f}", f"{limit:.1f}"]
     cells += [f"{found['ms memory']:.1f}", f"{median:g} ({least:g})"]
     return f"| {' | '.join([*cells, f'{median / limit:.1f} ({least / limit:.1f})'])} |"
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.engine.layers import Settings
-from mlipbench.engine.linear import groups_of
+from mlipbench.engine.linear import Groups, groups_of
 from mlipbench.engine.messages import Geometry
 from mlipbench.engine.network import CompiledNetwork, Workspace
 from mlipbench.engine.pairs import sum_slopes
@@ -53,6 +53,7 @@ class Engine:
         self._elements: tuple[int, ...] = ()
         self._members: list[CompiledNetwork] = []
         self._workspace = Workspace(dtype)
+        self._arranged: tuple[bytes, IntArray, Groups] | None = None  # of the species of the last call
 
     def prepare(self, species: IntArray) -> None:
         """Compile for these species, indices into the elements of the network, and those before.
@@ -65,11 +66,13 @@ class Engine:
             settings = Settings(needed, self.dtype, _RADIAL * error, _PAIR * error)
             self._members = [CompiledNetwork.of(network, settings) for network in self._networks]
             self._elements = needed
+            self._arranged = None
 
     def refine(self) -> None:
         """Make tables from here on of a tenth of the error: 1.6 times as many knots."""
         self._finer *= 0.1
         self._elements = ()
+        self._arranged = None
 
     def evaluate(
         self,
@@ -83,10 +86,8 @@ class Engine:
     ) -> Answer:
         """Energies, and if wanted forces and virials, of structures listed one after the other."""
         with _running:
-            self.prepare(species)
-            local = np.searchsorted(self._elements, species)
+            local, groups = self._arrange(species)
             geometry = Geometry(local, first, neighbours, vectors)
-            groups = groups_of(local)
             energies, forces, virials = [], [], []
             for member in self._members:
                 energy, slopes = member.evaluate(geometry, groups, self._workspace, gradients)
@@ -99,3 +100,12 @@ class Engine:
         if not gradients:
             return Answer(np.stack(energies), None, None)
         return Answer(np.stack(energies), np.stack(forces), np.stack(virials))
+
+    def _arrange(self, species: IntArray) -> tuple[IntArray, Groups]:
+        """The species among those compiled, and the atoms in groups; those of the last call are kept."""
+        key = species.tobytes()
+        if self._arranged is None or self._arranged[0] != key:
+            self.prepare(species)
+            local = np.searchsorted(self._elements, species)
+            self._arranged = key, local, groups_of(local)
+        return self._arranged[1:]

@@ -240,6 +240,10 @@ def _count(level: str, views: list[MeasurementView]) -> str:
     return f"{len(views)} {level} {'criterion' if len(views) == 1 else 'criteria'}: {told}"
 
 
+LIMITS_WITH_SOURCE = 3
+"""More limits of one checklist item are given without their sources."""
+
+
 def _item(entry: ChecklistEntry, by_id: dict[str, MeasurementView]) -> ItemView:
     item = ItemView(
         number=entry.number,
@@ -252,7 +256,9 @@ def _item(entry: ChecklistEntry, by_id: dict[str, MeasurementView]) -> ItemView:
     reason = entry.reason
     for m in item.measurements:  # ids are for suite files, the column of numbers has names
         reason = reason.replace(f"{m.id}: ", f"{item.name_of(m)}: " if item.name_of(m) else "")
-    limits = dict.fromkeys(_limit_with_source(m) for m in item.measurements)
+    limits = list(dict.fromkeys(_limit_with_source(m) for m in item.measurements))
+    if len(limits) > LIMITS_WITH_SOURCE:  # the sources stand with the numbers of the suite
+        limits = list(dict.fromkeys(f"{item.name_of(m)} {m.limit}" for m in item.measurements))
     return replace(
         item,
         reason=numbers.sentence_case(numbers.pretty_text(reason)),

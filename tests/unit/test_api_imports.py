@@ -24,7 +24,7 @@ def test_help_and_refusals_wait_for_no_science():
 @pytest.mark.parametrize("module", ["mlipbench.run.execute", "mlipbench.run.session"])
 def test_a_run_of_a_potential_without_torch_does_not_import_it(module):
     # The suites, the analytic potentials, a search for neighbours: all of them in a child of a run.
-    plan = "plan = planning.read_plan(planning.find_suite_file('stillinger-weber'), None)"
+    plan = "plan = planning.read_plan(planning.find_suite_file('control'), None)"
     code = f"import {module}; from mlipbench.run import planning; {plan}; from mlipbench.potentials import "
     code += "analytic; from mlipbench.run.probe import load_potential; load_potential(plan)"
     assert not imported(code) & HEAVY

@@ -125,3 +125,25 @@ def test_cohesive_energy(parts, bulk):
     (atom,) = [f for f in parts["train"] if f.config_type == "isolated_atom"]
     lowest = min(f.energy / len(f.structure) for f in bulk if f.config_type == "volume")
     assert atom.energy - lowest == pytest.approx(4.55, abs=0.15)
+
+
+def test_stress_and_energy_give_one_bulk_modulus():
+    """(C11 + 2 C12) / 3 from slopes of the stress is B of the equation of state, from energies alone. A
+    strain misread by its half, kbar for GPa, or Voigt's order confused differs by far more than 2 %.
+    """
+    numbers = Manifest.load(reference_data()).scalars("silicon_pbe_properties")
+    value = {name: scalar.value for name, scalar in numbers.items()}
+    from_stress = (value["C11"] + 2 * value["C12"]) / 3
+    assert from_stress == pytest.approx(value["bulk_modulus"], rel=0.02)
+    assert 8 * value["volume_per_atom"] == pytest.approx(value["lattice_constant"] ** 3, rel=1e-5)
+
+
+def test_both_supercells_have_the_modes_that_both_hold():
+    """Gamma and X lie in the 8-atom cell too: one atom moved among 8 or among 64 must give their frequencies
+    alike, 15 THz at Gamma. Forces not converged, or k meshes that do not match, differ by more than 0.05.
+    """
+    record = json.loads((FOLDER / "properties.json").read_text())
+    large, small = record["frequencies_THz"], record["frequencies_8_atoms_THz"]
+    for q in ("Gamma", "X"):
+        assert small[q] == pytest.approx(large[q], abs=0.05)
+    assert large["Gamma"][-1] == pytest.approx(15.0, abs=0.3)  # 15.5 THz by neutrons; PBE is softer
