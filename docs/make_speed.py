@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from mlipbench.core.structure import Structure
-from mlipbench.engine.layers import Layer, Settings, compiled_layers
+from mlipbench.engine.layers import Settings, compiled_layers
 from mlipbench.engine.messages import _CONSTANT, _SHAPES
+from mlipbench.engine.passes import Layer
 from mlipbench.engine.splines import TERMS
 from mlipbench.model.architecture import Architecture
 from mlipbench.model.graph import arrays_of
@@ -49,18 +50,18 @@ def pair_operations(layer: Layer) -> int:
 
 def atom_operations(layer: Layer, channels: int) -> tuple[int, int]:
     """For an atom, there and back: of linear maps (all channels), of the product (a channel)."""
-    maps = [layer.onward, *(m for m in (layer.down, layer.passing) if m is not None)]
-    linear = sum(2 * len(one.row) * channels**2 for pair in maps for one in pair)
+    maps = (layer.onward, layer.down, layer.passing)  # without terms where there is none
+    linear = sum(2 * 2 * len(one.row) * channels**2 for one in maps)
     product = layer.product
     made = len(product.parent) - product.width
     return linear, (made + 2 * len(product.monomial)) + (made + 2 * len(product.monomial) + 4 * made)
 
 
 def numbers_moved(layer: Layer) -> int:
-    """Numbers of an atom and a channel that are written and read again between the steps of a layer, there and back."""
+    """Numbers of an atom and a channel that one step of a layer hands to the next, there and back."""
     products = len(layer.product.first) - 1
-    received = layer.paths.n_rows if layer.down is not None else 0
-    return 2 * 2 * (received + layer.product.width + products + layer.rows)
+    received = 0 if layer.direct else layer.paths.n_rows
+    return 2 * 2 * (received + layer.product.width + products + layer.onward.rows_out)
 
 
 def count(structure: Structure, channels: int, max_ell: int, dtype: str) -> dict[str, float]:
