@@ -57,7 +57,7 @@ class StepTime:
     """Of replicas that run side by side."""
 
     step: Spread  # a step of one replica, monitors and frames included
-    commit: float  # s, keeping a chunk of one replica on disk
+    commit: float  # s for a chunk of one replica: keeping it on disk, its share of binding the potential
 
 
 class Stopwatch:
@@ -87,6 +87,9 @@ class Stopwatch:
             barostat = spec.ensemble if isinstance(spec.ensemble, StochasticCellRescaling) else None
             calls = 1.0 + (1.0 / barostat.stride if barostat else 0.0)
             return StepTime(together.times(calls / n), 0.0)
+        start = time.perf_counter()
+        self._potential.bind(spec.structure, n)
+        binding = time.perf_counter() - start
         longest = max(request.n_steps for request in members)
         n_steps = int(np.clip(ROUND_S / (n * alone.seconds), 2, max(min(CHUNK_STEPS, longest // 10), 2)))
         with tempfile.TemporaryDirectory() as folder:
@@ -107,11 +110,12 @@ class Stopwatch:
                 if store.steps == done:
                     break  # all have ended before their time
                 evaluations = store.steps - done + (n if number == 1 else 0)  # one more at step 0
-                steps.append((whole - (store.seconds - committing)) / evaluations)
+                stepping = whole - binding - (store.seconds - committing)
+                steps.append(max(stepping, 0.0) / evaluations)
                 commits.append((store.seconds - committing) / (store.commits - kept))
         if not steps:
             return StepTime(alone, 0.0)
-        return StepTime(Spread.of(steps), statistics.median(commits))
+        return StepTime(Spread.of(steps), statistics.median(commits) + binding / n)
 
     def _force(self, spec: TrajectorySpec, n_replicas: int) -> Spread:
         """A call of the bound potential."""
