@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import ruamel.yaml
+from make_training import timed
 
 from mlipbench.core.shipped import reference_data
 from mlipbench.core.structure import LabelledFrame
@@ -39,6 +38,7 @@ CONFIG = SHIPPED / "train.yaml"
 WORK = ROOT / "build" / "mace-si"
 RECORD = ROOT / "docs" / "records" / "silicon.json"
 PAGE = ROOT / "docs" / "silicon.md"
+MLIPBENCH = (sys.executable, "-m", "mlipbench")
 EXAMPLE = ROOT / "reports" / "examples" / "training"
 BEGIN, END = "<!-- table -->", "<!-- end -->"
 
@@ -65,7 +65,8 @@ def curve(fraction: float) -> None:
         stage["end"] = round((stage["end"] + 1) * factor) - 1
     config |= {"train_file": "train.h5", "committee": 1}
     (folder / "train.yaml").write_text(json.dumps(config, indent=1) + "\n")  # JSON is YAML
-    timed(["train", str(folder / "train.yaml"), "--output", str(folder / "out")], f"part-{fraction:g}")
+    words = ["train", str(folder / "train.yaml"), "--output", str(folder / "out")]
+    timed([*MLIPBENCH, *words], WORK, f"part-{fraction:g}")
 
 
 def part_of(frames: list[LabelledFrame], fraction: float) -> list[LabelledFrame]:
@@ -78,17 +79,6 @@ def part_of(frames: list[LabelledFrame], fraction: float) -> list[LabelledFrame]
     return chosen
 
 
-def timed(words: list[str], name: str) -> None:
-    """A command of mlipbench, its processor time kept beside that of earlier, killed tries."""
-    before = os.times()
-    with open(WORK / f"{name}.log", "a") as log:
-        subprocess.run([sys.executable, "-m", "mlipbench", *words], stdout=log, stderr=log, check=True)
-    after = os.times()
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
-    with open(WORK / f"{name}.times", "a") as log:
-        log.write(f"{spent:.1f}\n")
-
-
 # ---------------------------------------------------------------- results
 def collect() -> None:
     """Ship the potential and its page, and write down how good it is."""
@@ -99,12 +89,12 @@ def collect() -> None:
     EXAMPLE.mkdir(parents=True, exist_ok=True)
     for name in (layout.REPORT, layout.TRAINING, layout.METHODS, layout.CITATIONS):
         shutil.copy(WORK / "whole" / name, EXAMPLE / name)
-    found = {"all": measured(whole, WORK.glob("member-*.times"))}
+    found = {"all": measured(whole, WORK.glob("member-*-times.jsonl"))}
     for folder in sorted(WORK.glob("part-*/out")):
         record = read_record(folder)[0]
         if record.finished:
             name = folder.parent.name
-            found[name] = measured(record, [WORK / f"{name}.times"])
+            found[name] = measured(record, [WORK / f"{name}-times.jsonl"])
     RECORD.write_text(
         json.dumps(
             {
@@ -123,7 +113,7 @@ def collect() -> None:
 
 def measured(record: TrainingRecord, times: Iterable[Path]) -> dict[str, Any]:
     """What a training came to."""
-    seconds = [float(line) for path in times for line in path.read_text().split()]
+    seconds = [json.loads(line)["cpu_s"] for path in times for line in path.read_text().splitlines()]
     return {
         "frames": next(p.n_frames for p in record.parts if p.part == "train"),
         "members": len(record.members),

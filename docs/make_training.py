@@ -233,7 +233,8 @@ def mace(name: str, python: str) -> None:
 
 
 def timed(command: list[str], folder: Path, code: str) -> None:
-    """Run a command, its seconds of wall and processor time kept beside those of earlier, killed tries."""
+    """Run a command; its seconds of wall and processor time are added to those of earlier tries that ended by
+    themselves. A try that is killed together with this script leaves none."""
     began, before = time.monotonic(), os.times()
     with open(folder / f"{code}.log", "a") as log:
         subprocess.run(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=True)

@@ -123,14 +123,7 @@ class Dynamics(Suite):
             level="advisory",
             source="the bench's own choice: published potentials of water have 43.5 and 44.8 kJ/mol",
         ),
-        Criterion(
-            name="failures",
-            compare="==",
-            limit=0,
-            unit="1",
-            level="at_target",
-            source="validation suite: no unphysical configuration",
-        ),
+        runs.FAILURES,
     )
     Params: ClassVar[type[runs.RunParams]] = DynamicsParams
 

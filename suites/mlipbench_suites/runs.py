@@ -18,6 +18,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from mlipbench.api import (
     NVE,
+    Criterion,
     Data,
     Duration,
     InputError,
@@ -38,6 +39,15 @@ from mlipbench_suites import hole
 from mlipbench_suites.dynamics import COM_TOLERANCE, Realised, finite, realised, survival
 
 PREPARE, RUN = "prepare", "run"
+FAILURES = Criterion(
+    name="failures",
+    compare="==",
+    limit=0,
+    unit="1",
+    level="at_target",
+    source="validation suite: no unphysical configuration",
+)
+"""What `Run.survival` is held against, in every suite of such a run."""
 CITATIONS = (
     literature.VELOCITY_RESCALING,
     literature.BAOAB,
