@@ -15,6 +15,8 @@ import report_runs
 
 from mlipbench.core.criterion import Verdict
 from mlipbench.core.errors import StoreError
+from mlipbench.core.result import ChecklistEntry
+from mlipbench.report import view
 from mlipbench.report.write import write_report
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "circle", "rect", "path", "use"}
@@ -306,3 +308,18 @@ assert "matplotlib.pyplot" not in sys.modules
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_an_item_of_many_limits_names_them_and_leaves_their_sources_to_the_numbers(tmp_path, count):
+    """Seven sources in one cell hid the limits; up to three stay with theirs."""
+    run = view.load_run(report_runs.build("passing", tmp_path))
+    numbers = {m.label: m for suite in run.suites for m in suite.judged}
+    chosen = {m.id: m for m in list(numbers.values())[:count]}
+    entry = ChecklistEntry(
+        number=9, item="smooth", status="PASS", reason="", limit="", measurements=list(chosen)
+    )
+    limit = view._item(entry, chosen).limit
+    assert all(m.limit in limit for m in chosen.values())
+    assert all((m.source in limit) == (count <= view.LIMITS_WITH_SOURCE) for m in chosen.values())
+    assert count <= view.LIMITS_WITH_SOURCE or all(m.label in limit for m in chosen.values())
