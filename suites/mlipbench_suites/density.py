@@ -40,8 +40,8 @@ from mlipbench_suites.density_numbers import (
     rigid_cells,
     rigid_pressures,
 )
-from mlipbench_suites.dynamics import event_picture
 from mlipbench_suites.structure_watch import watch
+from mlipbench_suites.trajectory_checks import event_picture
 
 LIQUID = ("liquid", "gas", "molecule")
 SOFT_GPA, STIFF_GPA = 2.0, 50.0  # bulk moduli of liquids and of crystals, roughly

@@ -16,7 +16,7 @@ from mlipbench.api import (
     density,
     stats,
 )
-from mlipbench_suites.dynamics import finite
+from mlipbench_suites.trajectory_checks import finite
 
 if TYPE_CHECKING:
     from mlipbench_suites.density import DensityParams

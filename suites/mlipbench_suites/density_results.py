@@ -19,8 +19,8 @@ from mlipbench.api import (
 from mlipbench.api import density as fluctuation
 from mlipbench_suites.density_criteria import LARGEST_STDERR, Asked
 from mlipbench_suites.density_numbers import Reference, RigidPressures, Run, relative_error
-from mlipbench_suites.dynamics import explained, finite, realised
 from mlipbench_suites.hole import Finding
+from mlipbench_suites.trajectory_checks import explained, finite, realised
 
 BEYOND_CHANCE = 1e-3  # probability that runs of one density differ so much
 TEMPERATURE_APART = 0.01  # share by which a reference's temperature may differ without a remark

@@ -12,7 +12,7 @@ from mlipbench.api import Measurement, blocks, diffusion, structure
 from mlipbench_suites.runs import Run
 
 if TYPE_CHECKING:
-    from mlipbench_suites.diffusion import DynamicsParams
+    from mlipbench_suites.dynamics import DynamicsParams
 
 JUMP = 0.75  # of the distance between neighbours: an atom that has gone so far has left its place
 DIFFUSIVE = (0.8, 1.2)  # exponent of the mean squared displacement

@@ -12,7 +12,7 @@ from mlipbench.api import Data, PhononsRef, Scalar, Structure, StructureRef, Tra
 
 if TYPE_CHECKING:
     from mlipbench_suites.density import DensityParams
-    from mlipbench_suites.diffusion import DynamicsParams
+    from mlipbench_suites.dynamics import DynamicsParams
     from mlipbench_suites.eos_elastic import EosElasticParams
     from mlipbench_suites.held_against import Held
     from mlipbench_suites.nve import NveParams

@@ -30,7 +30,8 @@ from mlipbench.api import (
     literature,
 )
 from mlipbench_suites import hole, methods, nve_figures, runs
-from mlipbench_suites.dynamics import (
+from mlipbench_suites.nve_step import step_check
+from mlipbench_suites.trajectory_checks import (
     MASS_VELOCITY_SQUARED,
     com_share,
     each_once,
@@ -39,7 +40,6 @@ from mlipbench_suites.dynamics import (
     realised,
     survival,
 )
-from mlipbench_suites.nve_step import step_check
 
 
 class NveParams(SuiteParams):

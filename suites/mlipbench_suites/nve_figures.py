@@ -6,7 +6,7 @@ import numpy as np
 
 from mlipbench.api import Figure, Panel, Trajectory, drift
 from mlipbench_suites.drawing import level, line
-from mlipbench_suites.dynamics import finite
+from mlipbench_suites.trajectory_checks import finite
 
 
 def energy(run: Trajectory, fit: drift.Drift, temperature_K: float) -> Figure:

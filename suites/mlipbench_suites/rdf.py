@@ -23,8 +23,8 @@ from mlipbench.api import (
     rdf,
 )
 from mlipbench_suites import held_against, hole, methods, rdf_figures, runs
-from mlipbench_suites.dynamics import event_picture
 from mlipbench_suites.rdf_numbers import Compared, compare, coordination, measurements
+from mlipbench_suites.trajectory_checks import event_picture
 
 
 class DistributionRef(CurveRef):

@@ -36,7 +36,7 @@ from mlipbench.api import (
     stats,
 )
 from mlipbench_suites import hole
-from mlipbench_suites.dynamics import COM_TOLERANCE, Realised, finite, realised, survival
+from mlipbench_suites.trajectory_checks import COM_TOLERANCE, Realised, finite, realised, survival
 
 PREPARE, RUN = "prepare", "run"
 FAILURES = Criterion(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlipbench.api import BOLTZMANN, Data, Measurement, Structure, smoothness
-from mlipbench_suites.dynamics import MASS_VELOCITY_SQUARED
 from mlipbench_suites.smoothness_probes import FINE, STRAIN_STEP
+from mlipbench_suites.trajectory_checks import MASS_VELOCITY_SQUARED
 
 CHANCE = 5.0  # standard errors of the noise that are taken off a difference
 PHONON_STEP = 0.01  # A, the displacement that force constants are usually taken with

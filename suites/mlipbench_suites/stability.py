@@ -34,9 +34,9 @@ from mlipbench.api import (
 )
 from mlipbench_suites import hole, methods
 from mlipbench_suites.drawing import level, line
-from mlipbench_suites.dynamics import Realised, each_once, event_picture, explained, realised
 from mlipbench_suites.nve_figures import contact_panel
 from mlipbench_suites.structure_watch import Watch, watch
+from mlipbench_suites.trajectory_checks import Realised, each_once, event_picture, explained, realised
 
 
 class StabilityParams(SuiteParams):

@@ -25,8 +25,8 @@ from mlipbench.api import (
     conversion_factor,
     stats,
 )
-from mlipbench_suites.dynamics import finite
 from mlipbench_suites.runs import Run
+from mlipbench_suites.trajectory_checks import finite
 
 FORCE_TOLERANCE = 0.005  # eV/A
 MOST_EVALUATIONS = 1000

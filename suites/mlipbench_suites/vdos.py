@@ -24,7 +24,7 @@ from mlipbench.api import (
     vdos,
 )
 from mlipbench_suites import held_against, hole, methods, runs, vdos_figures
-from mlipbench_suites.dynamics import event_picture
+from mlipbench_suites.trajectory_checks import event_picture
 from mlipbench_suites.vdos_numbers import TOTAL, Bands, bands, compare, freedom, known_species
 
 LEAST_RELAXATION_FS = 1000.0

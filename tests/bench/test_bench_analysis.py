@@ -24,7 +24,7 @@ from mlipbench.core.structure import Structure
 from mlipbench.core.suite import IntendedUse
 from mlipbench.core.units import ACCELERATION, BOLTZMANN
 from mlipbench.store.trajectories import TrajectoryStore
-from mlipbench_suites.diffusion import Dynamics
+from mlipbench_suites.dynamics import Dynamics
 from mlipbench_suites.rdf import RadialDistributions
 from mlipbench_suites.vdos import Spectra
 

@@ -16,7 +16,7 @@ from mlipbench.core.suite import IntendedUse
 from mlipbench.core.units import BOLTZMANN
 from mlipbench.potentials import faulty
 from mlipbench.potentials.analytic import lennard_jones_argon
-from mlipbench_suites.diffusion import Dynamics
+from mlipbench_suites.dynamics import Dynamics
 
 STRUCTURE = {"crystal": "fcc", "symbol": "Ar"}
 LEVEL = "planted"
