@@ -3,6 +3,7 @@
     export MLIPBENCH_DATA=...                            # or `mlipbench references fetch` the sets
     python docs/make_training.py ours acac               # mlipbench train
     python docs/make_training.py mace acac --python P    # mace-torch, P the Python of an environment with it
+    python docs/make_training.py curve water 40          # mlipbench train on 40 of the frames, as many steps
     python docs/make_training.py collect                 # test errors of all that was trained
 
 Both train on the same files with the same settings: split, network, loss, optimiser, average of weights,
@@ -93,8 +94,8 @@ CASES = {
         tests={"held-out segments": ""},
         settings={
             "hidden_irreps": "32x0e + 32x1o", "max_ell": 1, "r_max": 5.0, "num_polynomial_cutoff": 5,
-            "batch_size": 4, "max_num_epochs": 40, "energy_weight": 1.0, "forces_weight": 100.0,
-            "scheduler_patience": 5,
+            "batch_size": 1, "max_num_epochs": 50, "energy_weight": 1.0, "forces_weight": 100.0,
+            "lr_factor": 0.7, "scheduler_patience": 2,
         },
         limit=300,
     ),
@@ -184,8 +185,8 @@ def free_atoms(folder: Path) -> dict[str, float] | str:
 
 
 # ---------------------------------------------------------------- training
-def ours(name: str) -> None:
-    """`mlipbench train` in build/training/NAME/ours."""
+def ours(name: str, changes: dict[str, Any] | None = None, code: str = "ours") -> None:
+    """`mlipbench train` in build/training/NAME/CODE, with changes of the configuration."""
     folder = prepare(name)
     keys = (
         COMMON["keys"] if CASES[name].stress else {k: v for k, v in COMMON["keys"].items() if k != "stress"}
@@ -193,10 +194,28 @@ def ours(name: str) -> None:
     config = COMMON | CASES[name].settings | {
         "keys": keys, "train_file": "train.extxyz", "valid_file": "valid.extxyz", "name": name,
         "E0s": free_atoms(folder),
+    } | (changes or {})  # fmt: skip
+    (folder / f"{code}.yaml").write_text(json.dumps(config, indent=1))
+    command = [sys.executable, "-m", "mlipbench", "train", f"{code}.yaml", "--output", code]
+    timed(command, folder, code)
+
+
+def curve(name: str, count: int) -> None:
+    """`ours` again on `count` of the training frames, evenly chosen, in build/training/NAME/ours-COUNT.
+    As many steps, validated and slowed down after as many."""
+    folder = prepare(name)
+    frames: Any = ase.io.read(folder / "train.extxyz", ":")
+    ase.io.write(
+        folder / f"train-{count}.extxyz",
+        [frames[int(n)] for n in np.linspace(0, len(frames) - 1, count)],
+        format="extxyz",
+    )
+    factor = len(frames) / count
+    changes = {
+        "train_file": f"train-{count}.extxyz", "eval_interval": round(factor),
+        "max_num_epochs": round(factor * CASES[name].settings["max_num_epochs"]),
     }  # fmt: skip
-    (folder / "ours.yaml").write_text(json.dumps(config, indent=1))
-    command = [sys.executable, "-m", "mlipbench", "train", "ours.yaml", "--output", "ours"]
-    timed(command, folder, "ours")
+    ours(name, changes, f"ours-{count}")
 
 
 def mace(name: str, python: str) -> None:
@@ -256,13 +275,16 @@ def collect() -> None:
     found: dict[str, Any] = json.loads(RECORD.read_text())["cases"] if RECORD.exists() else {}
     for name, case in CASES.items():
         folder = WORK / name
-        for code, path in (("ours", folder / "ours" / f"{name}.mlip"), ("mace-torch", folder / "mace.mlip")):
+        made = {"mace-torch": (folder / "mace.mlip", folder / "mace-times.jsonl")}
+        for path in sorted(folder.glob("ours*/*.mlip")):
+            made[path.parent.name] = path, folder / f"{path.parent.name}-times.jsonl"
+        for code, (path, times) in made.items():
             if path.exists():
-                times = (folder / f"{'ours' if code == 'ours' else 'mace'}-times.jsonl").read_text()
-                entry = found.setdefault(name, {"settings": case.settings, "published": case.published})
-                entry[code] = {
+                entry = found.setdefault(name, {})
+                entry |= {"settings": case.settings, "published": case.published}
+                entry.setdefault("codes", {})[code] = {
                     "tests": {test: errors(path, folder / f"test-{test}.extxyz") for test in case.tests},
-                    "times": [json.loads(line) for line in times.splitlines()],
+                    "times": [json.loads(line) for line in times.read_text().splitlines()],
                 }
     record = {
         "date": datetime.date.today().isoformat(), "machine": provenance({})["processor"], "cases": found,
@@ -306,16 +328,18 @@ def table(found: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for name, entry in found.items():
-        for code in ("ours", "mace-torch"):
-            for test, e in entry.get(code, {"tests": {}})["tests"].items():
-                seconds = sum(t["cpu_s"] for t in entry[code]["times"])
+        for code, trained in sorted(entry["codes"].items(), key=_order):
+            seconds = sum(t["cpu_s"] for t in trained["times"])
+            _, _, count = code.partition("-")
+            who = f"ours, {count} frames" if count.isdigit() else code
+            for test, e in trained["tests"].items():
                 energy = f"{e['energy_mae']:.2f} ± {e['energy_stderr']:.2f}"
                 forces = (
                     f"{e['forces_mae']:.1f} ± {e['forces_stderr']:.1f}" if "forces_mae" in e else "no labels"
                 )
                 size = f", {e['mean_force']:.0f}" if "mean_force" in e else ""
                 lines.append(
-                    f"| {name}, {test} | {code} | {e['frames']} | {energy} | {forces} "
+                    f"| {name}, {test} | {who} | {e['frames']} | {energy} | {forces} "
                     f"| {e['mean_energy_mae']:.1f}{size} | {seconds / 60:.0f} min |"
                 )
         for who, values in entry.get("published", {}).items():
@@ -323,13 +347,20 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _order(entry: tuple[str, Any]) -> tuple[str, int]:
+    """mace-torch behind ours, larger parts behind smaller ones, all frames first."""
+    who, _, count = entry[0].partition("-")
+    return ("z" if who == "mace" else who), int(count) if count.isdigit() else 0
+
+
 def main() -> None:
     """Run one stage."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=["ours", "mace", "collect"])
+    parser.add_argument("stage", choices=["ours", "mace", "curve", "collect"])
     parser.add_argument("case", nargs="?", choices=list(CASES))
+    parser.add_argument("count", nargs="?", type=int, help="of training frames, for `curve`")
     parser.add_argument("--python", default=sys.executable, help="of an environment with mace-torch")
     arguments = parser.parse_args()
     if arguments.stage == "collect":
@@ -338,6 +369,10 @@ def main() -> None:
         parser.error("name a case: " + ", ".join(CASES))
     elif arguments.stage == "ours":
         ours(arguments.case)
+    elif arguments.stage == "curve" and arguments.count is None:
+        parser.error("curve: say how many frames")
+    elif arguments.stage == "curve":
+        curve(arguments.case, arguments.count)
     else:
         mace(arguments.case, arguments.python)
 
