@@ -42,6 +42,12 @@ STOCHASTIC_CELL_RESCALING = _article(
     "bernetti2020", "Bernetti, M.; Bussi, G.", "Pressure control using stochastic cell rescaling",
     _JCP, 153, "114107", 2020, "10.1063/5.0020514",
 )  # fmt: skip
+ANISOTROPIC_CELL_RESCALING = _article(
+    "deltatto2022", "Del Tatto, V.; Raiteri, P.; Bernetti, M.; Bussi, G.",
+    "Molecular dynamics of solids at constant pressure and stress using anisotropic stochastic cell "
+    "rescaling",
+    "Appl. Sci.", 12, "1139", 2022, "10.3390/app12031139",
+)  # fmt: skip
 AUTOCORRELATION = _article(
     "wolff2004", "Wolff, U.", "Monte Carlo errors with less errors",
     "Comput. Phys. Commun.", 156, "143-153", 2004, "10.1016/S0010-4655(03)00467-3",

@@ -46,8 +46,9 @@ class VelocityRescaling:
 
 @dataclass(frozen=True)
 class StochasticCellRescaling:
-    """Constant temperature and pressure: a thermostat, and every `stride` steps a move of the cell, which
-    keeps its shape (Bernetti, Bussi, J. Chem. Phys. 153, 114107).
+    """Constant temperature and pressure: a thermostat, and every `stride` steps a move of the cell (Bernetti,
+    Bussi, J. Chem. Phys. 153, 114107), which keeps its shape, or changes its lengths along the axes x, y, z,
+    or all lengths and angles. A liquid resists no change of shape: keep it there.
 
     Only the ratio of compressibility and relaxation time counts. Where the compressibility is that of the
     system, the volume forgets within the relaxation time; a value that is far too large makes the moves too
@@ -61,6 +62,8 @@ class StochasticCellRescaling:
     stride: int = 10  # steps between two moves; the pressure is known at these steps
     least_volume: float = 0.5  # times that of the specification's structure: below it, a collapse
     most_volume: float = 2.0  # above it, the system evaporates
+    cell: Literal["isotropic", "lengths", "full"] = "isotropic"
+    most_stretch: float = 1.5  # along any direction, against the specification's structure; or squeeze
     kind: Literal["stochastic_cell_rescaling"] = "stochastic_cell_rescaling"
 
     @property
@@ -141,7 +144,8 @@ class TrajectorySpec:
     def integrator(self) -> tuple[str, ...]:
         """What tells the integrators apart: replicas that run side by side have one."""
         if isinstance(self.ensemble, StochasticCellRescaling):
-            return (self.ensemble.kind, self.ensemble.thermostat.kind, str(self.ensemble.stride))
+            moves = (str(self.ensemble.stride), self.ensemble.cell)
+            return (self.ensemble.kind, self.ensemble.thermostat.kind, *moves)
         return (self.ensemble.kind,)
 
     @property
@@ -156,7 +160,7 @@ class Event:
 
     step: int
     time_fs: float
-    what: Literal["closest_contact", "temperature", "energy_drop", "volume", "not_finite"]
+    what: Literal["closest_contact", "temperature", "energy_drop", "volume", "stretch", "not_finite"]
     value: float
     limit: float
 
@@ -168,6 +172,8 @@ class Event:
             f"(limit {self.limit:g})",
             "volume": f"a cell that has {'collapsed' if self.value < self.limit else 'evaporated'} to "
             f"{self.value:.3g} times its volume at the start (limit {self.limit:g})",
+            "stretch": f"a cell of {self.value:.3g} times its length at the start along some direction "
+            f"(limit {self.limit:.3g})",
             "not_finite": "energies or forces that are not numbers",
         }
         return f"{words[self.what]} at {self.time_fs / 1000:.3f} ps"

@@ -19,12 +19,12 @@ from mlipbench.core.trajectory import (
     TrajectorySpec,
 )
 from mlipbench.core.units import ACCELERATION
-from mlipbench.simulate.barostat import CellCoupling, stochastic_cell_rescaling
+from mlipbench.simulate.barostat import coupling_of, stochastic_cell_rescaling
 from mlipbench.simulate.langevin import baoab
-from mlipbench.simulate.monitors import Monitor, Sample
+from mlipbench.simulate.monitors import Monitor, Sample, broken_cell
 from mlipbench.simulate.nve import velocity_verlet
 from mlipbench.simulate.rescaling import canonical_rescaling
-from mlipbench.simulate.state import Arrays, State, Step, volumes
+from mlipbench.simulate.state import Arrays, State, Step
 from mlipbench.simulate.velocities import degrees_of_freedom
 
 RUNAWAY_A = 1.0  # a force that moves an atom so far in one step has its replica checked at once
@@ -76,7 +76,7 @@ class _Forces:
     def __init__(self, bound: BoundPotential, state: State, specs: list[TrajectorySpec]) -> None:
         masses, timestep_fs = specs[0].structure.masses, specs[0].timestep_fs
         self._bound = bound
-        self._volumes = [_volume_limits(spec) for spec in specs]
+        self._specs = specs
         self._positions = state.positions.copy()
         self._cells = state.cells.copy()
         self._shape = state.positions.shape
@@ -88,7 +88,7 @@ class _Forces:
 
     def keep(self, rows: list[int]) -> None:
         """Only these of the rows that are left go on."""
-        self._volumes = [self._volumes[row] for row in rows]
+        self._specs = [self._specs[row] for row in rows]
         self._rows = [self._rows[row] for row in rows] if self._rows is not None else rows
 
     def __call__(self, state: State, stress: bool = False) -> None:
@@ -141,18 +141,10 @@ class _Forces:
         state.forces, state.stresses = forces, stresses
 
     def _look_at_cells(self, state: State) -> None:
-        """Which cells have collapsed or evaporated."""
-        for row, (volume, (least, most)) in enumerate(zip(volumes(state.cells), self._volumes, strict=True)):
-            if not least <= volume <= most:
+        """Which cells have collapsed, evaporated, or lost their shape."""
+        for row, spec in enumerate(self._specs):
+            if broken_cell(spec, state.cells[row]) is not None:
                 self.alarmed.setdefault(row, 0)
-
-
-def _volume_limits(spec: TrajectorySpec) -> tuple[float, float]:
-    """Volumes in A^3 between which a moving cell is left alone."""
-    ensemble, volume = spec.ensemble, spec.structure.volume
-    if isinstance(ensemble, StochasticCellRescaling):
-        return ensemble.least_volume * volume, ensemble.most_volume * volume
-    return 0.0, float("inf")
 
 
 class Batch:
@@ -247,7 +239,10 @@ def _integrator(specs: list[TrajectorySpec]) -> Step:
     return stochastic_cell_rescaling(
         dynamics,
         spec.structure.masses,
-        [CellCoupling.of(barostat, interval_fs, spec.fix_com) for barostat in barostats],
+        [
+            coupling_of(b, interval_fs, s.fix_com, s.structure.volume)
+            for b, s in zip(barostats, specs, strict=True)
+        ],
         spec.ensemble.stride,
     )
 

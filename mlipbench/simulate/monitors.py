@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from mlipbench.core.structure import FloatArray
 from mlipbench.core.trajectory import Event, StochasticCellRescaling, TrajectorySpec
 from mlipbench.core.units import BOLTZMANN, MASS_VELOCITY_SQUARED
-from mlipbench.simulate.barostat import BAR, CellCoupling
+from mlipbench.simulate.barostat import BAR, internal_pressure
 from mlipbench.simulate.contacts import ClosestContact
 from mlipbench.simulate.state import State, volumes
 from mlipbench.simulate.velocities import degrees_of_freedom
@@ -29,13 +29,34 @@ class Sample(NamedTuple):
     angular_momentum: FloatArray  # (3,) u A^2/fs about the centre of mass
     volume: float = math.nan  # A^3, where the cell moves
     pressure: float = math.nan  # bar, where the cell moves and the stress is known at this step
+    cell: FloatArray | None = None  # (3, 3) A, where the cell moves
+
+
+def broken_cell(
+    spec: TrajectorySpec, cell: FloatArray
+) -> tuple[Literal["volume", "stretch"], float, float] | None:
+    """Which limit of its barostat a cell (3, 3) A breaks, the value, the limit; None where it breaks none."""
+    ensemble = spec.ensemble
+    if not isinstance(ensemble, StochasticCellRescaling):
+        return None
+    stretches = np.linalg.svd(np.linalg.solve(spec.structure.cell, cell), compute_uv=False)
+    volume = float(np.prod(stretches))
+    if not volume >= ensemble.least_volume:
+        return "volume", volume, ensemble.least_volume
+    if not volume <= ensemble.most_volume:
+        return "volume", volume, ensemble.most_volume
+    if ensemble.cell != "isotropic" and not stretches[0] <= ensemble.most_stretch:
+        return "stretch", float(stretches[0]), ensemble.most_stretch
+    if ensemble.cell != "isotropic" and not stretches[2] >= 1.0 / ensemble.most_stretch:
+        return "stretch", float(stretches[2]), 1.0 / ensemble.most_stretch
+    return None
 
 
 class Monitor:
     """Samples one replica and holds it against its limits."""
 
     def __init__(self, spec: TrajectorySpec) -> None:
-        masses = spec.structure.masses
+        masses = self._masses = spec.structure.masses
         self._momentum_of = np.repeat(masses, 3).reshape(-1, 3)  # (n_atoms, 3) u
         self._shares = masses / masses.sum()
         self._columns = np.ones((4, len(masses)))  # 1, x, y, z of every atom
@@ -47,9 +68,9 @@ class Monitor:
         self._timestep_fs = spec.timestep_fs
         self._n_atoms = len(spec.structure)
         self._barostat = spec.ensemble if isinstance(spec.ensemble, StochasticCellRescaling) else None
-        self._volume_at_start = spec.structure.volume
+        self._spec = spec
         if self._barostat is not None:
-            self._coupling = CellCoupling.of(self._barostat, spec.timestep_fs, spec.fix_com)
+            self._centre = BOLTZMANN * self._barostat.temperature_K if spec.fix_com else 0.0
 
     def sample(self, state: State, replica: int, step: int) -> Sample:
         """The monitors at one step.
@@ -65,7 +86,7 @@ class Monitor:
         momenta *= state.velocities[replica]
         kinetic = 0.5 * MASS_VELOCITY_SQUARED * float(np.add.reduce(momenta, axis=None))
         potential = float(state.potential_energy[replica])
-        volume, pressure = self._cell(state, replica, kinetic)
+        volume, pressure = self._cell(state, replica)
         return Sample(
             step=step,
             potential_energy=potential,
@@ -77,16 +98,19 @@ class Monitor:
             angular_momentum=spins[(1, 2, 0), (2, 0, 1)] - spins[(2, 0, 1), (1, 2, 0)],
             volume=volume,
             pressure=pressure,
+            cell=None if self._barostat is None else state.cells[replica].copy(),
         )
 
-    def _cell(self, state: State, replica: int, kinetic: float) -> tuple[float, float]:
+    def _cell(self, state: State, replica: int) -> tuple[float, float]:
         """Volume in A^3 and pressure in bar."""
         if self._barostat is None:
             return math.nan, math.nan
         (volume,) = volumes(state.cells[replica : replica + 1])
         if state.stresses is None:
             return volume, math.nan
-        return volume, self._coupling.internal_pressure(kinetic, state.stresses[replica], volume) / BAR
+        velocities, stress = state.velocities[replica], state.stresses[replica]
+        tensor = internal_pressure(self._masses, velocities, stress, volume, self._centre)
+        return volume, float(np.trace(tensor)) / 3.0 / BAR
 
     def check(self, sample: Sample, energy_at_start: float) -> Event | None:
         """The limit that a sample breaks, if any."""
@@ -100,14 +124,9 @@ class Monitor:
             return Event(sample.step, time_fs, "temperature", sample.temperature, limits.temperature_K)
         if not drop <= limits.energy_drop_eV_per_atom:
             return Event(sample.step, time_fs, "energy_drop", drop, limits.energy_drop_eV_per_atom)
-        if self._barostat is not None:
-            ratio = sample.volume / self._volume_at_start
-            for limit, broken in (
-                (self._barostat.least_volume, not ratio >= self._barostat.least_volume),
-                (self._barostat.most_volume, not ratio <= self._barostat.most_volume),
-            ):
-                if broken:
-                    return Event(sample.step, time_fs, "volume", ratio, limit)
+        if sample.cell is not None:
+            broken = broken_cell(self._spec, sample.cell)
+            return None if broken is None else Event(sample.step, time_fs, *broken)
         return None
 
     def not_finite(self, step: int, count: int) -> Event:

@@ -135,6 +135,7 @@ def _check_barostat(spec: TrajectorySpec, barostat: StochasticCellRescaling) -> 
     )
     limits = (barostat.least_volume, barostat.most_volume)
     _demand(0 < limits[0] < 1 < limits[1], "limits below and above 1", "least_volume, most_volume", limits)
+    _demand(barostat.most_stretch > 1, "a limit above 1", "most_stretch", barostat.most_stretch)
 
 
 def _demand(fulfilled: bool, expected: str, name: str, got: object) -> None:

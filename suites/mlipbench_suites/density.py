@@ -108,6 +108,11 @@ class DensityParams(SuiteParams):
     cell_stride: PositiveInt = Field(
         default=10, description="steps between two moves of the cell, and two samples"
     )
+    cell: Literal["isotropic", "lengths", "full"] = Field(
+        default="isotropic",
+        description="what moves: the volume; the lengths along x, y, z; all lengths and angles. For crystals "
+        "whose axes differ; a liquid does not resist a change of shape",
+    )
     stiffness_GPa: PositiveFloat | None = Field(
         default=None,
         description="bulk modulus to a factor of three: sets the pace of the cell; default: 2 where all "
@@ -144,22 +149,24 @@ class Density(Suite):
     """Mean density of NPT runs against a reference."""
 
     name: ClassVar[str] = "density"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     title: ClassVar[str] = "Density (NPT)"
     method: ClassVar[str] = (
         "Before any run, the pressure that follows from the stress is compared with the derivative of the "
         "energy with respect to the volume, by differences, on the start scaled by up to 2 %; a stress that "
         "is grossly wrong is not run at all. The system is then brought to its temperature at constant "
-        "volume, and goes on at constant pressure: isotropic stochastic cell rescaling [@bernetti2020], "
-        "which samples the volumes of the NPT ensemble. The equilibration is detected by the autocorrelation "
+        "volume, and goes on at constant pressure: stochastic cell rescaling [@bernetti2020], of the volume "
+        "alone or of lengths and angles too [@deltatto2022], which samples the cells of the NPT ensemble. "
+        "The equilibration is detected by the autocorrelation "
         "time [@wolff2004] and dropped [@chodera2016]; the mean density has an error under noise of short "
         "and of long memory, mixed as their restricted likelihoods say [@harville1977], and is held against "
         "the reference with both errors. The bulk modulus follows from the fluctuations of the volume. A "
         "cell that shrinks below half or grows beyond twice its volume ends the run: the system collapses or "
-        "evaporates, and fails."
+        "evaporates, and fails; so does one that is stretched or squeezed by a half along some direction."
     )
     citations = (
         literature.STOCHASTIC_CELL_RESCALING,
+        literature.ANISOTROPIC_CELL_RESCALING,
         literature.BAOAB,
         literature.VELOCITY_RESCALING,
         literature.AUTOCORRELATION,
@@ -184,6 +191,7 @@ class Density(Suite):
             compressibility_per_GPa=1.0 / _stiffness(p, inputs.intended_use),
             relaxation_fs=p.cell_relaxation_fs,
             stride=p.cell_stride,
+            cell=p.cell,
         )
         wanted = {}
         for k in range(p.replicas):
@@ -248,6 +256,8 @@ class Density(Suite):
         found = density_results.density(analysed, prepared, runs, known, asked)
         outcome.measurements += found.measurements
         outcome.measurements += density_results.fluctuations(analysed, found.mean, known, modulus, asked)
+        if p.cell != "isotropic":
+            outcome.measurements += density_results.lengths_and_angles(analysed, asked)
         outcome.notes += density_results.notes(analysed, known, asked)
         outcome.notes += sorted({w.words for w in (watch(_at_rest(run)) for run in runs) if w.words})
         if analysed:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from ase.geometry import cell_to_cellpar
+from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from mlipbench.api import (
@@ -240,6 +242,28 @@ def fluctuations(
             method = "time average over the same samples as the density"
             found.append(_of(asked, f"mean_{name}", joint.value, unit, joint.stderr, joint.n_eff, method, {}))
     return found + _conserved(sound, asked)
+
+
+def lengths_and_angles(analysed: Sequence[Run], asked: Asked) -> list[Measurement]:
+    """Means of a, b, c in A and alpha, beta, gamma in degrees over the frames of the runs."""
+    series = [_parameters(run) for run in analysed if run.trajectory.event is None]
+    found = []
+    for column, name in enumerate(("a", "b", "c", "alpha", "beta", "gamma")):
+        averages = [stats.time_average(s[:, column], equilibrate=False) for s in series if len(s) > 1]
+        if averages and all(a.stderr is not None for a in averages):
+            joint = stats.combined(averages)
+            unit = "A" if column < 3 else "degree"
+            method = "time average over stored frames, equilibration dropped"
+            found.append(_of(asked, f"cell_{name}", joint.value, unit, joint.stderr, joint.n_eff, method, {}))
+    return found
+
+
+def _parameters(run: Run) -> NDArray[np.float64]:
+    """(n_frames, 6): lengths in A and angles in degrees of the cells after the equilibration."""
+    trajectory = run.trajectory
+    begin = trajectory.steps[finite(trajectory)][run.density.start]
+    cells = trajectory.cells[trajectory.frame_steps >= begin]
+    return np.array([cell_to_cellpar(cell) for cell in cells]).reshape(-1, 6)
 
 
 def _pressure_at_reference(

@@ -185,10 +185,15 @@ def density(p: DensityParams, runs: list[Trajectory], t: float, pressure_bar: fl
     if p.thermostat == "velocity_rescaling":
         thermostat = f"canonical velocity rescaling [@bussi2007] (relaxation time {p.relaxation_fs:g} fs)"
     interval = p.cell_stride * p.timestep_fs
+    moved = {
+        "isotropic": "isotropic stochastic cell rescaling [@bernetti2020]",
+        "lengths": "stochastic cell rescaling [@bernetti2020] of the lengths along x, y, z [@deltatto2022]",
+        "full": "stochastic cell rescaling [@bernetti2020] of all lengths and angles [@deltatto2022]",
+    }[p.cell]
     return (
         f"The density was computed by molecular dynamics of {system} at {t:g} K and {pressure_bar:g} bar, "
         f"{_counted(p.replicas, 'independent run')}. After {p.prepare_ps:g} ps at constant volume the cell "
-        "was moved by isotropic stochastic cell rescaling [@bernetti2020] (relaxation time "
+        f"was moved by {moved} (relaxation time "
         f"{p.cell_relaxation_fs:g} fs, a move every {interval:g} fs) and the temperature held by "
         f"{thermostat}, with a timestep of {p.timestep_fs:g} fs for {_lengths(runs)}. The equilibration was "
         "detected [@chodera2016] by the integrated autocorrelation time [@wolff2004] and dropped; the mean "

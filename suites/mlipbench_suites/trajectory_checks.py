@@ -92,6 +92,7 @@ def advice(what: str) -> str:
         "temperature": "the run exploded: wrong forces outside the training domain, or too long a time step",
         "energy_drop": "a suspected hole in the energy surface, though liquids and defects also go down",
         "volume": "the potential does not hold the system together at this pressure, or its stress is wrong",
+        "stretch": "the crystal is not stable in this shape, or the stress is wrong",
         "not_finite": "the potential left the numbers",
     }[what]
 

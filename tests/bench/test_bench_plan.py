@@ -109,7 +109,6 @@ CASES = [
     Case("BLAS 600 x 600, 32 atoms", multiplying(2, 600, ps=2), "standard", threads=2),
     Case("control", "control", "standard", before="screen"),
     Case("control", "control", "full", before="standard"),
-    Case("silicon", "silicon", "standard", before="screen"),
     Case("silicon", "silicon", "full", threads=2),
 ]
 

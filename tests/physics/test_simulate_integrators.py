@@ -72,12 +72,13 @@ def test_velocity_verlet_is_ases(tmp_path):
 
 THERMOSTATS = [Langevin(40.0, 0.002), VelocityRescaling(40.0, 200.0)]
 BAROSTATS = [StochasticCellRescaling(e, 1000.0, 1.0, relaxation_fs=500.0, stride=1) for e in THERMOSTATS]
+BAROSTATS += [replace(BAROSTATS[0], cell=cell) for cell in ("lengths", "full")]
 
 
 @pytest.mark.parametrize(
     "ensemble",
     [NVE(), *THERMOSTATS, *BAROSTATS],
-    ids=["nve", "langevin", "velocity_rescaling", "npt-langevin", "npt-velocity_rescaling"],
+    ids=["nve", "langevin", "velocity_rescaling", "npt-langevin", "npt-rescaling", "npt-lengths", "npt-full"],
 )
 def test_the_conserved_quantity_is_conserved_to_second_order(tmp_path, ensemble):
     """Slope of log error against log time step: 2. A first-order slip (half a kick missing, heat of the

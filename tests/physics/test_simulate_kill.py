@@ -28,7 +28,7 @@ specs = []
 for seed in (1, 2):
     before = TrajectorySpec(argon, Langevin(80.0), 4.0, 333, MaxwellBoltzmann(80.0), seed, frame_stride=5)
     bussi = TrajectorySpec(argon, VelocityRescaling(80.0), 4.0, 411, before, seed, frame_stride=3)
-    barostat = StochasticCellRescaling(Langevin(80.0), 100.0, 1.0, relaxation_fs=400.0)
+    barostat = StochasticCellRescaling(Langevin(80.0), 100.0, 1.0, relaxation_fs=400.0, cell="full")
     specs.append(TrajectorySpec(argon, barostat, 4.0, 333, before, seed, frame_stride=7))
     specs += [before, bussi, TrajectorySpec(argon, NVE(), 4.0, 500, before, seed, frame_stride=10)]
 store = TrajectoryStore(Path(sys.argv[1]))

@@ -167,6 +167,49 @@ def test_volumes_at_two_pressures_by_physical_validation(tmp_path):
     assert np.abs(quantiles).max() < 3.5
 
 
+def test_strains_of_a_crystal_fluctuate_as_its_elastic_constants_say(tmp_path):
+    """Oracle: covariance of strains = kT/V C^-1 (Parrinello, Rahman, J. Chem. Phys. 76, 2662), C by
+    differences of the stress on the lattice at rest (one atom a cell: nothing relaxes). At 2 K argon is
+    softer by about 3 %. Strains that move too much or too little, by a wrong noise or drift, are off by that
+    factor; a shear that is counted once and not twice by 2."""
+    potential = lennard_jones_argon(switch_from_A=6.0, cutoff_A=7.5)
+    crystal = Structure.from_ase(bulk("Ar", "fcc", 5.27, cubic=True) * (2, 2, 2))
+
+    def stress(strain):
+        map_ = np.eye(3) + strain
+        moved = crystal.with_positions(crystal.positions @ map_, crystal.cell @ map_)
+        return potential.evaluate([moved], ("energy", "stress"))[0].stress
+
+    for _ in range(20):  # to zero pressure
+        pressure = -np.trace(stress(np.zeros((3, 3)))) / 3
+        factor = 1 + pressure / (3 * 0.02)
+        crystal = crystal.with_positions(factor * crystal.positions, factor * crystal.cell)
+    h = 1e-4
+    along, shear = np.zeros((3, 3)), np.zeros((3, 3))
+    along[0, 0], shear[0, 1], shear[1, 0] = h, h / 2, h / 2
+    c11, c12 = (stress(along)[(0, 1), (0, 1)] - stress(-along)[(0, 1), (0, 1)]) / (2 * h)
+    c44 = (stress(shear) - stress(-shear))[0, 1] / (2 * h)
+    ensemble = StochasticCellRescaling(
+        Langevin(2.0, 0.02), 0.0, 0.4, relaxation_fs=500.0, stride=5, cell="full"
+    )
+    spec = TrajectorySpec(
+        crystal, ensemble, 10.0, 30000, MaxwellBoltzmann(2.0), 1, frame_stride=20, monitor_stride=20
+    )
+    specs = [replace(spec, seed=seed) for seed in range(4)]
+    maps = np.concatenate(
+        [np.linalg.solve(crystal.cell, t.cells[100:]) for t in run(tmp_path, specs, potential)]
+    )
+    metric = maps @ np.swapaxes(maps, 1, 2)  # free of rotations
+    strains = 0.5 * (metric - np.eye(3))
+    scale = BOLTZMANN * 2.0 / crystal.volume
+    xx, yy, zz = (strains[:, a, a] for a in range(3))
+    tetragonal = np.mean([np.var(xx - yy), np.var(yy - zz), np.var(zz - xx)])
+    sheared = np.mean([np.var(2 * strains[:, a, b]) for a, b in ((0, 1), (0, 2), (1, 2))])
+    assert scale / np.var(xx + yy + zz) == pytest.approx((c11 + 2 * c12) / 3, rel=0.12)
+    assert 2 * scale / tetragonal == pytest.approx(c11 - c12, rel=0.12)
+    assert scale / sheared == pytest.approx(c44, rel=0.12)
+
+
 def units(pv):
     """eV, A, fs, bar as physical-validation wants them."""
     return pv.data.UnitData(

@@ -34,13 +34,15 @@ COLD = StochasticCellRescaling(Langevin(40.0, 0.01), 500.0, 1.0, relaxation_fs=4
 
 
 class IdealGas(Potential):
-    """Particles that do not see each other; `stress` is what it says of the stress."""
+    """Particles that do not see each other; `stress` is what it says of the stress. `spring` in eV resists a
+    change of the cell's shape: E = spring/2 |dev ln U|^2, U the stretch from the bound cell on, whose stress
+    is spring dev(ln v)/V, with v the same stretch as it lies in space."""
 
     capabilities = Capabilities(frozenset({"energy", "forces", "stress"}), batched=True)
     identity = Identity("ideal gas", "0", True)
 
-    def __init__(self, stress=0.0, shape=(3, 3)):
-        self.stress, self.shape = stress, shape
+    def __init__(self, stress=0.0, shape=(3, 3), spring=0.0):
+        self.stress, self.shape, self.spring = stress, shape, spring
 
     def evaluate(self, structures, properties=("energy", "forces")):
         raise NotImplementedError
@@ -48,9 +50,25 @@ class IdealGas(Potential):
     def bind(self, structure, n_replicas):
         def evaluate(positions, cells, stress):
             stresses = np.full((n_replicas, *self.shape), self.stress) if stress else None
-            return BatchEvaluation(np.zeros(n_replicas), np.zeros(positions.shape), stresses)
+            energies = np.zeros(n_replicas)
+            if self.spring:
+                shapes = [hencky(structure.cell, cell) for cell in cells]
+                energies += [0.5 * self.spring * (e**2).sum() for e in shapes]
+                if stress:
+                    stresses += [
+                        self.spring * e / np.linalg.det(c) for e, c in zip(shapes, cells, strict=True)
+                    ]
+            return BatchEvaluation(energies, np.zeros(positions.shape), stresses)
 
         return evaluate
+
+
+def hencky(start, cell):
+    """The deviator of the logarithmic strain in space, (3, 3)."""
+    map_ = np.linalg.solve(start, cell)
+    squares, axes = np.linalg.eigh(map_.T @ map_)
+    logarithms = 0.5 * np.log(squares)
+    return (axes * (logarithms - logarithms.mean())) @ axes.T
 
 
 def run(folder, specs, potential=None):
@@ -64,13 +82,27 @@ def spec(ensemble=COLD, n_steps=200, **more):
     return TrajectorySpec(ARGON, ensemble, 4.0, n_steps, seed=1, **more)
 
 
-@pytest.mark.parametrize("fix_com", [True, False], ids=["com at rest", "free"])
-@pytest.mark.parametrize("thermostat", [Langevin(300.0, 0.05), VelocityRescaling(300.0, 50.0)])
-def test_volume_of_an_ideal_gas(tmp_path, thermostat, fix_com):
+LANGEVIN, RESCALING = Langevin(300.0, 0.05), VelocityRescaling(300.0, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("thermostat", "fix_com", "cell"),
+    [
+        (LANGEVIN, True, "isotropic"),
+        (LANGEVIN, False, "isotropic"),
+        (RESCALING, True, "isotropic"),
+        (RESCALING, False, "isotropic"),
+        (LANGEVIN, True, "lengths"),
+        (LANGEVIN, False, "full"),  # rescaling all velocities alike leaves directions apart in a gas
+    ],
+)
+def test_volume_of_an_ideal_gas(tmp_path, thermostat, fix_com, cell):
     """Oracle: V^N exp(-P V/kT) dV, a gamma distribution of shape N + 1: <V> = (N + 1) kT/P and
     var V = (N + 1) (kT/P)^2; and <P_int> = P. Here N = 8: another measure (dV/V), a centre of mass that is
     forgotten, or noise in ln V without its drift is off by 11 %, four standard errors and more; a
-    weak-coupling barostat has a fraction of the variance."""
+    weak-coupling barostat has a fraction of the variance. A cell that also changes its shape, which a gas
+    does not resist, has the same volumes: V^(N + 1) exp(-P V/kT) over the invariant measure of strains; and
+    under a spring of k = 16 kT that does resist, |dev ln U|^2 has a mean that is known too."""
     n, unit = 8, 1000.0  # kT/P in A^3
     pressure = BOLTZMANN * 300.0 / unit  # eV/A^3
     size = (n * unit) ** (1 / 3)
@@ -84,6 +116,8 @@ def test_volume_of_an_ideal_gas(tmp_path, thermostat, fix_com):
         stride=2,
         least_volume=1e-3,
         most_volume=1e3,
+        cell=cell,
+        most_stretch=1e3,
     )
     specs = [
         TrajectorySpec(
@@ -94,14 +128,15 @@ def test_volume_of_an_ideal_gas(tmp_path, thermostat, fix_com):
             MaxwellBoltzmann(300.0),
             seed,
             monitor_stride=10,
+            frame_stride=10,
             fix_com=fix_com,
             limits=Limits(closest_contact_A=0.0),
         )
         for seed in range(24)
     ]
     store = TrajectoryStore(tmp_path)
-    simulate(IdealGas(), "p", merge(specs, [], "p"), store)
-    runs = [store.read(s.key("p"), s.n_steps, 0) for s in specs]
+    simulate(IdealGas(spring=16 * BOLTZMANN * 300.0), "p", merge(specs, [], "p"), store)
+    runs = [store.read(s.key("p"), s.n_steps, 10) for s in specs]
     assert all(r.event is None for r in runs)
     volumes = np.array([r.volume[20:] for r in runs]) / unit
     means = volumes.mean(axis=1)
@@ -111,6 +146,22 @@ def test_volume_of_an_ideal_gas(tmp_path, thermostat, fix_com):
     assert volumes.var() == pytest.approx(n + 1, rel=0.25)
     pressures = np.array([r.pressure[20:].mean() for r in runs]) / ensemble.pressure_bar
     assert pressures.mean() == pytest.approx(1.0, abs=0.05)  # moves a tenth of the relaxation apart: 2 % high
+    shapes = [(hencky(gas.cell, c) ** 2).sum() for r in runs for c in r.cells[20:]]
+    assert np.mean(shapes) == pytest.approx(SHAPES[cell](16.0), rel=0.1, abs=1e-12)
+
+
+def spread_of_stretches(k):
+    """<|dev l|^2> of l = ln of singular values: density exp(-k |dev l|^2/2) prod sinh|l_i - l_j|, the
+    measure that strains leave (Helgason, Groups and Geometric Analysis, theorem I.5.8). By quadrature."""
+    x = np.linspace(-2.0, 2.0, 801)
+    u, v = np.meshgrid(x, x)  # orthonormal coordinates of the plane of deviators
+    l1, l2, l3 = u / np.sqrt(2) + v / np.sqrt(6), -u / np.sqrt(2) + v / np.sqrt(6), -2 * v / np.sqrt(6)
+    square = u**2 + v**2
+    weights = np.exp(-k * square / 2) * np.abs(np.sinh(l1 - l2) * np.sinh(l2 - l3) * np.sinh(l1 - l3))
+    return float((weights * square).sum() / weights.sum())
+
+
+SHAPES = {"isotropic": lambda k: 0.0, "lengths": lambda k: 2 / k, "full": spread_of_stretches}
 
 
 def test_the_cell_keeps_its_shape_and_the_centre_of_mass_its_place(tmp_path):
@@ -124,10 +175,53 @@ def test_the_cell_keeps_its_shape_and_the_centre_of_mass_its_place(tmp_path):
     assert t.density == pytest.approx(39.948 * 32 * 1.66053906660 / t.volume, rel=1e-6)
 
 
-def test_the_pressure_is_that_of_the_frame(tmp_path):
+@pytest.mark.parametrize("cell", ["lengths", "full"])
+def test_a_cell_that_changes_its_shape(tmp_path, cell):
+    """Lengths move apart; angles, where only lengths move, stay right to the last bit. Atoms go with the
+    cell."""
+    (t,) = run(tmp_path, [spec(replace(COLD, cell=cell))])
+    metric = t.cells @ np.swapaxes(t.cells, 1, 2)
+    lengths = np.sqrt(np.diagonal(metric, axis1=1, axis2=2))
+    assert np.ptp(lengths[:, 0] / lengths[:, 1]) > 1e-3
+    assert np.ptp(lengths[:, 1] / lengths[:, 2]) > 1e-3
+    off = np.abs(metric[:, [0, 0, 1], [1, 2, 2]]).max()
+    assert off > 1e-2 if cell == "full" else off == 0.0
+    assert np.allclose(np.linalg.det(t.cells), t.volume, rtol=1e-12)
+    centre = (ARGON.masses / ARGON.masses.sum()) @ ARGON.positions
+    assert np.abs(t.positions.mean(axis=1) - centre).max() < 1e-10
+    scaled = (t.positions - centre) @ np.linalg.inv(t.cells)
+    assert (
+        np.abs(scaled - scaled[0]).max() < 0.05
+    )  # thermal amplitudes; left behind they would be off by more
+
+
+@pytest.mark.parametrize("cell", ["isotropic", "lengths", "full"])
+def test_a_compressed_cell_goes_where_the_pressure_is_asked(tmp_path, cell):
+    """Oracle: near 0 K every diagonal component of the stress is -P. A cell squeezed by 3 % along x
+    gets its cubic shape back where lengths move, and cannot where they do not."""
+    squeezed = np.diag([0.97, 1.0, 1.0])
+    start = replace(ARGON, positions=ARGON.positions @ squeezed, cell=ARGON.cell @ squeezed)
+    soft = replace(COLD, thermostat=Langevin(0.01, 0.02), stride=2, cell=cell)
+    (t,) = run(
+        tmp_path,
+        [replace(spec(soft, n_steps=3000), structure=start, start=MaxwellBoltzmann(0.01))],
+    )
+    frames = [start.with_positions(x, c) for x, c in zip(t.positions[-100:], t.cells[-100:], strict=True)]
+    stress = np.mean([a.stress for a in lennard_jones_argon().evaluate(frames, ("energy", "stress"))], axis=0)
+    assert t.pressure[-100:].mean() == pytest.approx(500.0, abs=20.0)
+    ratio = np.mean(t.cells[-100:, 0, 0] / t.cells[-100:, 1, 1])
+    if cell == "isotropic":
+        assert ratio == pytest.approx(0.97, abs=1e-12)
+    else:
+        assert ratio == pytest.approx(1.0, abs=2e-3)
+        assert np.diag(stress) * BAR_PER_EV_A3 == pytest.approx(-500.0, abs=30.0)
+
+
+@pytest.mark.parametrize("cell", ["isotropic", "lengths", "full"])
+def test_the_pressure_is_that_of_the_frame(tmp_path, cell):
     """Oracle: virial theorem on stored frames, (sum m v^2/3 + kT)/V - tr(stress)/3, stress by `evaluate`; kT
     is the centre of mass's share."""
-    (t,) = run(tmp_path, [spec()])
+    (t,) = run(tmp_path, [spec(replace(COLD, cell=cell))])
     frames = [ARGON.with_positions(x, cell) for x, cell in zip(t.positions, t.cells, strict=True)]
     answers = lennard_jones_argon().evaluate(frames, ("energy", "stress"))
     squares = MASS_VELOCITY_SQUARED * (ARGON.masses[:, None] * t.velocities**2).sum(axis=(1, 2))
@@ -137,8 +231,9 @@ def test_the_pressure_is_that_of_the_frame(tmp_path):
     assert t.potential_energy == pytest.approx(np.array([a.energy for a in answers]), rel=1e-12)
 
 
-def test_the_conserved_quantity_knows_the_heat_of_both_baths(tmp_path):
-    (t,) = run(tmp_path, [spec(n_steps=1500)])
+@pytest.mark.parametrize("cell", ["isotropic", "lengths", "full"])
+def test_the_conserved_quantity_knows_the_heat_of_both_baths(tmp_path, cell):
+    (t,) = run(tmp_path, [spec(replace(COLD, cell=cell), n_steps=1500)])
     total = t.potential_energy + t.kinetic_energy
     assert t.conserved.std() < 0.02 * total.std()
 
@@ -151,6 +246,19 @@ def test_pressures_side_by_side(tmp_path):
     assert np.array_equal(together[1].volume, alone[0].volume)
     means = [t.volume[50:].mean() for t in together]
     assert means[0] > 1.03 * means[1] > 1.06 * means[2]
+
+
+def test_a_shape_that_runs_away_ends_the_run(tmp_path):
+    """A gas resists no shear, so its cell is stretched beyond any limit."""
+    gas = replace(spec(replace(COLD, cell="full", most_stretch=1.2, stride=1), 4000), frame_stride=0)
+    (t,) = run(
+        tmp_path, [replace(gas, limits=Limits(closest_contact_A=0.0), monitor_stride=1000)], IdealGas()
+    )
+    assert t.event is not None
+    assert (t.event.what, t.event.step % 1000 > 0) == ("stretch", True)
+    lengths = np.linalg.svd(np.linalg.solve(ARGON.cell, t.cells[-1]), compute_uv=False)
+    assert t.event.value in (pytest.approx(lengths[0]), pytest.approx(lengths[2]))
+    assert "times its length at the start along some direction (limit" in str(t.event)
 
 
 @pytest.mark.parametrize(("scale", "word", "limit"), [(1.1, "evaporated", 2.0), (0.95, "collapsed", 0.5)])
