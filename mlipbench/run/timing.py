@@ -13,11 +13,10 @@ import numpy as np
 
 from mlipbench.core.potential import Potential
 from mlipbench.core.structure import Structure
-from mlipbench.core.trajectory import Event, MaxwellBoltzmann, StochasticCellRescaling, TrajectorySpec
+from mlipbench.core.trajectory import MaxwellBoltzmann, StochasticCellRescaling, TrajectorySpec
+from mlipbench.run.timed_store import TimedStore
 from mlipbench.simulate.driver import CHUNK_STEPS, simulate
 from mlipbench.simulate.requests import Request, merge
-from mlipbench.simulate.state import Arrays
-from mlipbench.store.trajectories import TrajectorySink, TrajectoryStore
 
 ROUNDS = 3
 ROUND_S = 0.15
@@ -93,7 +92,7 @@ class Stopwatch:
         longest = max(request.n_steps for request in members)
         n_steps = int(np.clip(ROUND_S / (n * alone.seconds), 2, max(min(CHUNK_STEPS, longest // 10), 2)))
         with tempfile.TemporaryDirectory() as folder:
-            store = _TimedStore(Path(folder))
+            store = TimedStore(Path(folder))
             steps, commits = [], []
             for number in range(1, ROUNDS + 1):
                 done, kept, committing = store.steps, store.commits, store.seconds
@@ -194,28 +193,3 @@ def _short(members: Sequence[Request], n_steps: int) -> list[TrajectorySpec]:
         )
         for seed, request in enumerate(members)
     ]
-
-
-class _TimedStore(TrajectoryStore):
-    """Counts what is committed and how long that takes."""
-
-    steps, commits, seconds = 0, 0, 0.0
-
-    def sink(self, key: str, spec: TrajectorySpec) -> TrajectorySink:
-        """A sink that reports here."""
-        return _TimedSink(self, key, spec)
-
-
-class _TimedSink(TrajectorySink):
-    def __init__(self, store: _TimedStore, key: str, spec: TrajectorySpec) -> None:
-        super().__init__(store.folder / key, spec)
-        self._store = store
-
-    def commit(
-        self, step: int, chunk: Arrays, state: Arrays, marked: dict[int, Arrays], event: Event | None
-    ) -> None:
-        self._store.steps += step - self.step
-        start = time.perf_counter()
-        super().commit(step, chunk, state, marked, event)
-        self._store.seconds += time.perf_counter() - start
-        self._store.commits += 1

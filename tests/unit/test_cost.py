@@ -18,7 +18,7 @@ from mlipbench.core.trajectory import (
 )
 from mlipbench.potentials import contract
 from mlipbench.potentials.analytic import lennard_jones_argon
-from mlipbench.run import timing
+from mlipbench.run import timed_store, timing
 from mlipbench.run.cost import Estimate, Ledger, RunEstimate, Startup, Work, around, in_order
 from mlipbench.run.timing import NOTHING, Spread, StepTime, Stopwatch
 from mlipbench.simulate.driver import simulate
@@ -167,7 +167,8 @@ class Costly(Potential):
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(timing, "time", clock)
+    for module in (timing, timed_store):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
