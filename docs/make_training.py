@@ -28,8 +28,9 @@ import ase.io
 import numpy as np
 
 from mlipbench.core.shipped import reference_data
-from mlipbench.core.structure import FloatArray, LabelledFrame
+from mlipbench.core.structure import LabelledFrame
 from mlipbench.data.frames import as_atoms, read_frames
+from mlipbench.data.parts import read_parts
 from mlipbench.data.references import Manifest
 from mlipbench.data.splits import split
 from mlipbench.potentials.embedded import embedded
@@ -40,7 +41,6 @@ WORK = ROOT / "build" / "training"
 RECORD = ROOT / "docs" / "records" / "training.json"
 PAGE = ROOT / "docs" / "training.md"
 BEGIN, END = "<!-- table -->", "<!-- end -->"
-BLOCKS = 20  # contiguous segments of the rebuilt time order of water
 COMMON: dict[str, Any] = {
     "num_layers": 2, "correlation": 3, "num_radial_basis": 8, "radial_mlp": [64, 64, 64],
     "readout_mlp": 16, "lr": 0.01, "weight_decay": 5e-7, "amsgrad": True, "clip_grad": 10.0,
@@ -112,7 +112,7 @@ def prepare(name: str) -> Path:
     manifest = Manifest.load(reference_data())
     frames = [f for reference in case.train for f in manifest.frames(reference)]
     if name == "water":
-        train, valid, test = segments(frames)
+        train, valid, test = segments()
         tests = {"held-out segments": [frames[n] for n in test]}
         evenly = np.linspace(0, len(train) - 1, min(case.limit or len(train), len(train)))
         train = [train[int(n)] for n in evenly]
@@ -129,36 +129,11 @@ def prepare(name: str) -> Path:
     return folder
 
 
-def segments(frames: list[LabelledFrame]) -> tuple[list[int], list[int], list[int]]:
-    """Train, validation, test frames of water, contiguous in the rebuilt time order: of 20 blocks two for
-    the test and one for validation; the two frames next to these are in no part."""
-    blocks = np.array_split(np.array(time_order(frames)), BLOCKS)
-    test, valid = {3, 10}, {17}
-    kept = []
-    for number, block in enumerate(blocks):
-        if number not in test | valid:
-            after, before = number - 1 in test | valid, number + 1 in test | valid
-            kept.append(block[2 * after : len(block) - 2 * before])
-    held = [np.concatenate([blocks[n] for n in sorted(part)]).tolist() for part in (valid, test)]
-    return np.concatenate(kept).tolist(), held[0], held[1]
-
-
-def time_order(frames: list[LabelledFrame]) -> list[int]:
-    """Shuffled frames of one run, chained from neighbour to neighbour by r.m.s. displacement."""
-    x = np.stack([f.structure.positions for f in frames])
-    box = np.diag(frames[0].structure.cell)
-
-    def distances(n: int) -> FloatArray:
-        d = x - x[n]
-        return np.asarray(np.sqrt(((d - box * np.round(d / box)) ** 2).sum(axis=2).mean(axis=1)))
-
-    start = int(np.argmax(distances(int(np.argmax(distances(0))))))
-    chain, left = [start], set(range(len(frames))) - {start}
-    while left:
-        d = distances(chain[-1])
-        chain.append(min(left, key=lambda n: float(d[n])))
-        left.remove(chain[-1])
-    return chain
+def segments() -> tuple[list[int], list[int], list[int]]:
+    """Train, validation, test frames of water, contiguous in the rebuilt time order."""
+    members = read_parts(reference_data() / "water" / "water_pbe0ts_parts.csv")
+    train, valid, test = ([m.frame for m in members if m.part == part] for part in ("train", "valid", "test"))
+    return train, valid, test
 
 
 def write(path: Path, frames: list[LabelledFrame], stress: bool) -> None:

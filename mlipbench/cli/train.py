@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A training configuration (YAML).")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A training configuration (YAML), or the name of one that comes with mlipbench (water).",
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", help="Folder for the potential and its record (default: NAME).")
     ] = None,
@@ -39,11 +45,11 @@ def train(
     """
     # they import torch, which takes seconds
     from mlipbench.report.training import write_training_report
-    from mlipbench.training.config import load_config
+    from mlipbench.training.config import find_config, load_config
     from mlipbench.training.group import process_group
     from mlipbench.training.session import Training
 
-    configuration = load_config(config)
+    configuration = load_config(find_config(config))
     with process_group() as group:
         folder = output or Path(configuration.name)
         training = Training(configuration, folder, group)

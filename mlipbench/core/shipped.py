@@ -20,6 +20,11 @@ def suite_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_folder("suites").glob("*.yaml"))}
 
 
+def training_files() -> dict[str, Path]:
+    """Name -> training configuration, as `mlipbench train NAME` finds them."""
+    return {path.stem: path for path in sorted((_folder("suites") / "training").glob("*.yaml"))}
+
+
 def reference_data() -> Path:
     """The folder that holds manifest.yaml."""
     return _folder("reference_data")

@@ -68,7 +68,7 @@ def read_frames(
         if name not in LABELS:
             raise DataError(f"{path}: unknown label {name!r} in keys (expected one of {', '.join(LABELS)})")
     if path.suffix.lower() in SUFFIXES:
-        frames = _select(path, HDF5Frames(existing_file(path)), index)
+        frames = select(path, HDF5Frames(existing_file(path)), index)
         _check_complete(path, [f"{path}: frame {frame.label}" for frame in frames], frames, require)
         return frames
     chosen = selected(path, index)
@@ -95,20 +95,21 @@ def selected(path: Path, index: str) -> list[tuple[int, str, Atoms]]:
     suffix = Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
     if suffix in SUFFIXES:
         packed = [(n, f"{path}: frame {n}", as_atoms(frame)) for n, frame in enumerate(HDF5Frames(path))]
-        return [tuple(item) for item in _select(path, packed, index)]
+        return [tuple(item) for item in select(path, packed, index)]
     if suffix in (".xyz", ".extxyz"):
-        blocks = _select(path, extxyz.split(path), index)
+        blocks = select(path, extxyz.split(path), index)
         return [(block.number, block.where(), block.atoms()) for block in blocks]
     if suffix == ".db":
         rows = list(enumerate(_database(path)))
-        return [(number, f"{path}: frame {number}", atoms) for number, atoms in _select(path, rows, index)]
+        return [(number, f"{path}: frame {number}", atoms) for number, atoms in select(path, rows, index)]
     raise DataError(
         f"{path}: unknown format {suffix!r} (expected .extxyz, .xyz, also with .gz, an ASE database .db, or "
         ".h5 of `mlipbench pack`)"
     )
 
 
-def _select(path: Path, items: Sequence[Any], index: str) -> list[Any]:
+def select(path: Path, items: Sequence[Any], index: str) -> list[Any]:
+    """The items, which `path` holds, that `index` means. Raises DataError where there is none."""
     try:
         wanted = parse_index(index)
     except DataError as error:

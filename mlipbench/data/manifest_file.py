@@ -31,6 +31,17 @@ def _inside(file: str) -> str:
     return file
 
 
+class Parts(BaseModel):
+    """Which part each frame of a set belongs to, see data/parts.py."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Annotated[str, AfterValidator(_inside)] = Field(
+        min_length=1, description="relative to the manifest"
+    )
+    sha256: Sha256 | None = Field(description=f"null: not yet noted ({UPDATE})")
+
+
 class Reference(BaseModel):
     """One entry of a manifest."""
 
@@ -52,6 +63,9 @@ class Reference(BaseModel):
     script: str | None = Field(default=None, description="what made it, relative to the manifest")
     verified: bool = Field(description="an unverified reference is drawn but never gates")
     public: Public | None = Field(default=None, description="where it is fetched from")
+    parts: Parts | None = Field(
+        default=None, description="of frames: what each is there for, as its config_type; and its trajectory"
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> Reference:
@@ -66,6 +80,8 @@ class Reference(BaseModel):
                     )
         if self.public is not None and self.kind != "frames":
             raise ValueError(f"public: only frames can be fetched, this is of kind {self.kind}")
+        if self.parts is not None and self.kind != "frames":
+            raise ValueError(f"parts: only frames have them, this is of kind {self.kind}")
         return self
 
 

@@ -18,7 +18,7 @@ from mlipbench.core.structure import LabelledFrame
 from mlipbench.core.units import same_unit
 from mlipbench.data import extxyz, public
 from mlipbench.data.curves import read_curve
-from mlipbench.data.frames import read_frames
+from mlipbench.data.frames import read_frames, select
 from mlipbench.data.manifest_file import (
     MANIFEST,
     UPDATE,
@@ -28,6 +28,7 @@ from mlipbench.data.manifest_file import (
     write_document,
 )
 from mlipbench.data.parsing import existing_file
+from mlipbench.data.parts import assigned
 from mlipbench.data.phonon_reference import read_phonons
 from mlipbench.data.scalars import choose, read_scalars
 
@@ -110,7 +111,16 @@ class Manifest:
         self, name: str, index: str = ":", keys: Mapping[str, str] | None = None
     ) -> list[LabelledFrame]:
         """The labelled frames of a reference, file verified. Raises DataError."""
-        return read_frames(self._file(name, "frames"), index, keys)
+        path, entry = self._file(name, "frames"), self.entry(name)
+        if entry.parts is None:
+            return read_frames(path, index, keys)
+        parts = existing_file(self.folders[name] / entry.parts.file)
+        if (got := sha256(parts)) != entry.parts.sha256:
+            raise DataError(
+                f"{parts}: not the parts of reference {name!r} (sha256 expected {entry.parts.sha256}, got "
+                f"{got}); restore the file, or if the change is meant, run `{UPDATE} {self.folders[name]}`"
+            )
+        return select(path, assigned(read_frames(path, keys=keys), parts), index)
 
     def curve(self, name: str) -> Curve:
         """The curve of a reference, file verified, its header as the manifest says. Raises DataError."""
@@ -188,6 +198,11 @@ def update_manifest(folder: Path) -> list[str]:
             if dict(fields["public"]["facts"]) != facts:
                 changes.append(f"{name}: facts -> {facts}")
                 fields["public"]["facts"] = facts
+        if entry.parts is not None and (parts := path.parent / entry.parts.file).is_file():
+            got = sha256(parts)
+            if entry.parts.sha256 != got:
+                changes.append(f"{name}: parts {entry.parts.sha256} -> {got}")
+                fields["parts"]["sha256"] = got
     if any(not change.endswith("as it is") for change in changes):
         write_document(path, document)
     return changes

@@ -1,13 +1,15 @@
-"""Which frames are held out: whole trajectories, since neighbours in time are nearly the same, or any."""
+"""Which frames are held out: whole trajectories, since neighbours in time are nearly the same, stretches of
+one, or any."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
 
 from mlipbench.core.errors import DataError
+from mlipbench.core.structure import IntArray
 
 By = Literal["trajectory", "random"]
 
@@ -43,3 +45,23 @@ def split(
                 "test); give more trajectories, name a file for that set, or split at random"
             )
     return rest, parts[1], parts[0]
+
+
+def contiguous(
+    order: IntArray, n_blocks: int, valid: Collection[int], test: Collection[int], gap: int
+) -> tuple[list[int], list[int], list[int]]:
+    """Frames to train on, to validate on, to test on, each in the order of time.
+
+    `order` (n_frames,) are the frames in time, cut into `n_blocks` blocks, of which `valid` and `test` are
+    held out (block numbers, from 0). The `gap` frames before and behind a held-out block are in no part.
+    """
+    blocks = np.array_split(order, n_blocks)
+    held = {*valid, *test}
+    kept = [
+        block[gap * (number - 1 in held) : len(block) - gap * (number + 1 in held)]
+        for number, block in enumerate(blocks)
+        if number not in held
+    ]
+    parts = [[blocks[n] for n in sorted(part)] for part in (valid, test)]
+    train, validate, check = (np.concatenate(part).tolist() for part in (kept, *parts))
+    return train, validate, check

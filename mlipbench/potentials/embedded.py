@@ -35,6 +35,7 @@ from mlipbench.potentials.identity import digest, file_digest
 from mlipbench.potentials.neighbours import NeighbourList, Pairs
 
 SILICON = Path(__file__).parent / "silicon" / "mace-si.mlip"
+WATER = Path("water") / "water.mlip"
 ATOMS_AT_ONCE = 1000  # in one pass of `evaluate`; bounds the memory
 
 
@@ -241,6 +242,17 @@ def silicon(
     """The committee of silicon networks that comes with mlipbench, trained on its silicon_pbe set
     (docs/silicon.md); kwargs as of `embedded`."""
     return embedded(SILICON, dtype, device, engine, tolerance)
+
+
+def water() -> EmbeddedPotential:
+    """The network that `mlipbench train water` leaves in water/water.mlip of the folder where the command is
+    given. Raises InputError where it has not been trained yet."""
+    if not WATER.is_file():
+        raise InputError(
+            f"no {WATER} in {Path.cwd()}: the water potential does not come along. Train it here first: "
+            "`mlipbench references fetch water_pbe0ts` and then `mlipbench train water` (hours on two cores)"
+        )
+    return embedded(WATER)
 
 
 def _groups(structures: Sequence[Structure]) -> Iterator[list[Structure]]:

@@ -29,6 +29,7 @@ from mlipbench.core.result import (
 
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.ERROR: 4}
 INTERNAL_FAULT = 70
+NO_STRESSES = "the frames have no stresses, and the intended use names no pressure: constant volume"
 
 _WORST_FIRST = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS)
 _ITEM_WORST_FIRST = (
@@ -101,8 +102,11 @@ def _entry(
         found += [("NOT_MEASURED", s.reason) for s in concerned if s.status != "error"]
     if not found:
         asked = any(number in s.items for s in suites.values())
-        why = _why_not_measured(number, use) if asked else ""
-        found = [("NOT_MEASURED", why or "no suite of this run measures it")]
+        if asked and number == 3 and use.pressure_bar is None:
+            found = [(Verdict.NOT_APPLICABLE, NO_STRESSES)]
+        else:
+            why = _why_not_measured(number, use) if asked else ""
+            found = [("NOT_MEASURED", why or "no suite of this run measures it")]
     status = next(status for status in _ITEM_WORST_FIRST if any(status == s for s, _ in found))
     reasons = [reason for s, reason in found if s == status]
     return ChecklistEntry.model_validate(

@@ -9,7 +9,8 @@ from typing import Any
 from mlipbench.config.problems import in_order
 from mlipbench.config.source import Source, load_source
 from mlipbench.config.validation import validate
-from mlipbench.core.errors import PlanError
+from mlipbench.core.errors import InputError, PlanError
+from mlipbench.core.shipped import training_files
 from mlipbench.training import checks
 from mlipbench.training.aliases import canonical
 from mlipbench.training.schema import TrainingConfig
@@ -40,6 +41,19 @@ class Configuration:
     def problem(self, field: str, what: str, expected: str = "", got: str = "", hint: str = "") -> PlanError:
         """Something wrong that the data or a package show, at the place of a field."""
         return PlanError([str(self.source.problem((field,), what, expected, got, hint))])
+
+
+def find_config(name: str) -> Path:
+    """The configuration a user means: a path, or the name of one that came along. Raises InputError."""
+    path, shipped = Path(name), training_files()
+    if path.is_file() or path.suffix in (".yaml", ".yml"):
+        return path
+    if name not in shipped:
+        raise InputError(
+            f"{name!r} is neither a training configuration nor the name of one that comes with mlipbench "
+            f"({', '.join(shipped)})"
+        )
+    return shipped[name]
 
 
 def load_config(path: Path) -> Configuration:

@@ -172,7 +172,8 @@ class Parity(Suite):
         align = parity.align(answers.labels, p.energy_reference, isolated)
         summaries = summarise(answers, align, np.random.default_rng(p.bootstrap_seed))
         measurements = [*_energies(p, summaries, answers), *_forces(summaries, answers)]
-        measurements += _stresses(summaries, answers, data.has("stress_predicted"))
+        pressure = data.intended_use.pressure_bar is not None
+        measurements += _stresses(summaries, answers, data.has("stress_predicted"), pressure)
         shares, structured_tables = systematic(answers, align, np.random.default_rng(p.bootstrap_seed))
         notes = [*_zero(p, align, summaries), *parity_tables.temperature_words(answers)]
         outcome = Outcome([*measurements, *shares], notes=notes)
@@ -302,10 +303,11 @@ def _forces(s: Summaries, answers: Answers) -> list[Measurement]:
     ]
 
 
-def _stresses(s: Summaries, answers: Answers, asked: bool) -> list[Measurement]:
+def _stresses(s: Summaries, answers: Answers, asked: bool, needed: bool) -> list[Measurement]:
+    """`asked`: the potential answered; `needed`: the intended use cannot do without stresses."""
     if s.stress is None:
         known = bool(np.isfinite(answers.stress).any())
-        return [] if known and not asked else _missing("stress_mae", "eV/A^3", "stress")
+        return [] if (known and not asked) or not needed else _missing("stress_mae", "eV/A^3", "stress")
     return [
         _measurement("stress_mae", s.stress.mae, 1, "eV/A^3", answers, "six components"),
         _measurement("stress_rmse", s.stress.rmse, 1, "eV/A^3", answers),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from mlipbench.api import Figure, Panel, Table
+import numpy as np
+
+from mlipbench.api import Figure, Panel, Series, Table
 from mlipbench_suites.drawing import level, line, strip
 from mlipbench_suites.held_against import Held
 from mlipbench_suites.rdf_numbers import Compared, PeakPair
 
+FEWEST_OF_A_LINE = 10
 TWO_SIDED = 1.96  # standard errors of a band
 
 
@@ -19,7 +22,7 @@ def curves(c: Compared, held: list[Held], temperature_K: float) -> Figure:
         role = "reference" if h.decides else "context"
         if h.error is not None:
             series.append(strip(h.x[inside], h.y[inside], TWO_SIDED * h.error[inside], "", role))
-        series.append(line(h.x[inside], h.y[inside], h.said, role))
+        series.append(_drawn(h.x[inside], h.y[inside], h.said, role))
     series += [strip(r, g, TWO_SIDED * c.stderr, "95 % of the run"), line(r, g, "this run")]
     panels = [Panel(title=f"g(r), {c.name}", xlabel="r (A)", ylabel="g", series=series)]
     if c.reference is not None:
@@ -49,6 +52,12 @@ def curves(c: Compared, held: list[Held], temperature_K: float) -> Figure:
         alt=message,
         panels=panels,
     )
+
+
+def _drawn(x: np.ndarray, y: np.ndarray, label: str, role: str) -> Series:
+    """A line; a few extrema are points."""
+    drawn = line(x, y, label, role)
+    return drawn if len(x) >= FEWEST_OF_A_LINE else drawn.model_copy(update={"kind": "points"})
 
 
 def _message(c: Compared) -> str:

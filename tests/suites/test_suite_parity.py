@@ -13,6 +13,7 @@ from fakes import Fake, run, verdicts
 from mlipbench.core.errors import InputError
 from mlipbench.core.potential import Capabilities, Evaluation, Identity, Potential
 from mlipbench.core.structure import LabelledFrame, Structure
+from mlipbench.core.suite import IntendedUse
 from mlipbench.potentials.analytic import stillinger_weber_silicon
 from mlipbench_suites.parity import Parity
 
@@ -286,8 +287,11 @@ def test_leaked_frames_fail():
 
 def test_missing_labels_are_said_and_not_scored():
     frames = [replace(f, stress=None) for f in FRAMES]
-    fake = Fake(labelled={"test": frames}, potential=Planted(noise(), FRAMES))
+    fake = Fake(labelled={"test": frames}, potential=Planted(noise(), FRAMES), use=IntendedUse(300.0))
     fake.potential.frames = {f.structure.hash: f for f in FRAMES}
+    _, m = run(Parity, fake, frames={"reference": "test"})
+    assert "stress_mae" not in m  # at constant volume nobody asks
+    fake.use = IntendedUse(300.0, pressure_bar=1.0)
     outcome, m = run(Parity, fake, frames={"reference": "test"})
     assert m["stress_mae"].value is None
     assert "no stress labels" in m["stress_mae"].note

@@ -150,6 +150,22 @@ def test_experiment_is_drawn_beside_the_reference():
     assert "FAIL" not in verdicts(RadialDistributions, outcome).values()
     [figure] = [f for f in outcome.figures if f.id.startswith("rdf-Ar-Ar")]
     assert {s.role for s in figure.panels[0].series} == {"data", "context", "reference"}
+    assert {s.kind for s in figure.panels[0].series if s.role == "context"} == {"band", "line"}
+
+
+def test_a_few_extrema_are_drawn_as_points():
+    extrema = replace(
+        REFERENCE,
+        abscissa=np.array([3.8, 4.6, 5.0]),
+        value=np.array([2.0, 0.5, 0.6]),
+        error=None,
+        level_of_theory="experiment",
+    )
+    outcome, _ = measure(vibrating(), drawn=extrema)
+    [figure] = [f for f in outcome.figures if f.id.startswith("rdf-Ar-Ar")]
+    assert [(s.kind, s.x) for s in figure.panels[0].series if s.role == "context"] == [
+        ("points", [3.8, 4.6, 5.0])
+    ]
 
 
 def test_reference_without_errors_is_compared_and_not_judged():

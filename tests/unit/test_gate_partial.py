@@ -108,6 +108,12 @@ def test_what_the_potential_does_not_offer_settles_only_what_the_use_can_spare()
         feeding = [measured(Verdict.NOT_APPLICABLE, False, 3, "stress_mae", needs)]
         entry = gate.checklist({"s": suite(feeding, item=3)}, use(pressure))[2]
         assert entry.status == status, (pressure, needs)
+        silent = {"s": suite([], item=3)}  # frames without stresses
+        assert gate.checklist(silent, use(pressure))[2].status == (
+            "NOT_APPLICABLE" if pressure is None else "NOT_MEASURED"
+        )
+    assert gate.checklist({"s": suite([], "not_run", item=3)}, use(None))[2].status == "NOT_MEASURED"
+    assert gate.checklist({"s": suite([], item=2)}, use(None))[2].status == "NOT_MEASURED"
     crystal, liquid = use(None, ("diamond",)), use(None, ("liquid",))
     undeclared = {"s": suite([], "not_applicable", item=7)}
     assert gate.checklist(undeclared, crystal)[6].status == "NOT_MEASURED"
