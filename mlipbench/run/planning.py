@@ -39,10 +39,10 @@ class _SuiteTypes(Mapping[str, type[Suite]]):
 def find_suite_file(name: str) -> Path:
     """The suite file a user means: a path, or the name of one that came with mlipbench."""
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
-        if not path.is_file():
-            raise InputError(f"{name}: no such suite file; `mlipbench init` writes one")
+    if path.is_file():
         return path
+    if path.suffix in (".yaml", ".yml"):
+        raise InputError(f"{name}: no such suite file; `mlipbench init` writes one")
     shipped = suite_files()
     if name not in shipped:
         raise InputError(

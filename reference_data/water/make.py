@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from scipy.spatial.transform import Rotation
 
@@ -175,24 +176,29 @@ def make_start():
     masses = atoms.get_masses()[:, None]
     thermal = np.sqrt(BOLTZMANN * TEMPERATURE_K * ACCELERATION / masses)  # A/fs
     x, v = atoms.positions.copy(), thermal * rng.standard_normal((192, 3))
-    f = spc_fw(x)
+    _, f = spc_fw(x)
     keep = np.exp(-FRICTION_PER_FS * TIMESTEP_FS)
     for _ in range(STEPS):
         v += 0.5 * TIMESTEP_FS * ACCELERATION * f / masses
         x += 0.5 * TIMESTEP_FS * v
         v = keep * v + np.sqrt(1 - keep**2) * thermal * rng.standard_normal((192, 3))
         x += 0.5 * TIMESTEP_FS * v
-        f = spc_fw(x)
+        _, f = spc_fw(x)
         v += 0.5 * TIMESTEP_FS * ACCELERATION * f / masses
     atoms.positions = np.round(x, 6)
     atoms.info["config_type"] = "liquid"
+    energy, forces = spc_fw(atoms.positions)
+    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
     write(HERE / "water_start.xyz", atoms, format="extxyz")
 
 
 def spc_fw(positions):
-    """Forces (192, 3) eV/A of the flexible model SPC/Fw (Y. Wu, H. L. Tepper, G. A. Voth, J. Chem. Phys. 124,
-    024503 (2006)), Lennard-Jones and Coulomb between molecules cut off with shifted forces (C. J. Fennell,
-    J. D. Gezelter, J. Chem. Phys. 124, 234104 (2006)), which serves for a start. 64 molecules, O H H each."""
+    """Energy in eV and forces (192, 3) in eV/A of 64 molecules, O H H each, by the flexible model SPC/Fw.
+
+    Y. Wu, H. L. Tepper, G. A. Voth, J. Chem. Phys. 124, 024503 (2006); what acts between molecules is cut off
+    with shifted forces (C. J. Fennell, J. D. Gezelter, J. Chem. Phys. 124, 234104 (2006)), which serves for a
+    start.
+    """
     x = torch.tensor(positions, requires_grad=True)
     bonds = x.view(64, 3, 3)[:, 1:] - x.view(64, 3, 3)[:, :1]
     lengths = bonds.norm(dim=2)
@@ -213,7 +219,7 @@ def spc_fw(positions):
     lj = shifted(lambda s: (3.165492 / s) ** 12 - (3.165492 / s) ** 6, oxygen)
     energy = energy + 4 * 0.1554253 * KCAL * lj.sum()
     energy.backward()
-    return -x.grad.numpy()
+    return energy.item(), -x.grad.numpy()
 
 
 def shifted(pair, r):
