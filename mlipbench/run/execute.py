@@ -169,8 +169,7 @@ def _suite(run: RunFolder, plan: Plan, inputs: PlanInputs, entry: SuiteEntry, pa
             context = SuiteContext(plan, inputs.manifest, run, entry, potential, among, parent.progress)
             context.folder.begin(key)
             entry.suite().produce(plan.params(entry.key), context)
-            known = inputs.references.values()
-            unverified = [r.name for r in known if not r.verified and r.name in inputs.deciding]
+            unverified = inputs.unverified(plan.params(entry.key))
             context.folder.finish(key, asked(plan, entry, potential_key), context.links(), unverified)
         parent.progress(1.0, "measuring")
         folder.write_result(measure(run, plan, entry))

@@ -34,7 +34,6 @@ class PlanInputs:
         self.manifest = manifest
         self._values: dict[tuple[type[DataRef], str], Any] = {}
         self.references: dict[str, ReferenceRecord] = {}
-        self.deciding: set[str] = set()  # names of those that verdicts rest on
 
     @property
     def intended_use(self) -> IntendedUse:
@@ -76,8 +75,6 @@ class PlanInputs:
         if key not in self._values:
             self._values[key] = resolve(ref, self.plan.folder, self.manifest)
             self._record(ref, self._values[key])
-            if ref.decides:
-                self.deciding.add(ref.reference or str(ref.file))
         return self._values[key]
 
     def level_of_theory(self, ref: FramesRef | PhononsRef) -> str:
@@ -98,6 +95,14 @@ class PlanInputs:
                 self._value(ref)
                 content.append(self.references[ref.reference or str(ref.file)].sha256)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def unverified(self, params: BaseModel) -> list[str]:
+        """Names of the references in `params` that verdicts rest on, and that are not verified."""
+        deciding = [ref for ref in _references(params) if ref.decides and (ref.reference or ref.file)]
+        for ref in deciding:
+            self._value(ref)
+        names = dict.fromkeys(ref.reference or str(ref.file) for ref in deciding)
+        return [name for name in names if not self.references[name].verified]
 
     def _record(self, ref: DataRef, value: Any) -> None:
         """Note a reference set or file, and what it says of itself, for the report."""

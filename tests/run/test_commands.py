@@ -82,26 +82,43 @@ references:
 """
 
 
+def own_reference(folder, verified):
+    """A manifest with our argon under another name."""
+    source = reference_data() / "argon" / "argon_lj.extxyz"
+    shutil.copy(source, folder)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    (folder / "manifest.yaml").write_text(OWN.format(sha256=digest, verified=verified))
+
+
+TOO_DEEP = "{epsilon_eV: 0.02}"  # by a factor of two, and still consistent in itself
+
+
 @pytest.mark.parametrize(("verified", "code"), [("true", 1), ("false", 0)])
 def test_an_unverified_reference_is_drawn_but_never_gates(tmp_path, verified, code):
     """The same failing potential: exit 1 by a verified reference; only the contract gates by the other."""
-    source = reference_data() / "argon" / "argon_lj.extxyz"
-    shutil.copy(source, tmp_path)
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    (tmp_path / "manifest.yaml").write_text(OWN.format(sha256=digest, verified=verified))
-    suite = suite_file(
-        tmp_path,
-        "lj-ar",
-        "{epsilon_eV: 0.02}",  # twice too deep, and still consistent in itself
-        PARITY.replace("argon_lj", "mine"),
-        tail="references: manifest.yaml\n",
-    )
+    own_reference(tmp_path, verified)
+    mine = PARITY.replace("argon_lj", "mine")
+    suite = suite_file(tmp_path, "lj-ar", TOO_DEEP, mine, tail="references: manifest.yaml\n")
     done = mlipbench("run", suite, "--output", "out", cwd=tmp_path)
     found = results(tmp_path / "out")["suites"]["parity"]["measurements"]
     force = next(m for m in found if m["id"] == "parity/force_mae")
     assert force["verdict"] == "FAIL"
     assert force["required"] == (verified == "true")
     assert done.returncode == code, done.stdout
+
+
+def test_an_unverified_reference_of_one_suite_leaves_the_others_alone(tmp_path):
+    own_reference(tmp_path, "false")
+    mine = PARITY.replace("argon_lj", "mine")
+    known = "  known: {use: parity, frames: {reference: argon_lj}}\n"
+    suite = suite_file(tmp_path, "lj-ar", TOO_DEEP, mine + known, tail="references: manifest.yaml\n")
+    assert mlipbench("run", suite, "--output", "out", cwd=tmp_path).returncode == 1
+    found = results(tmp_path / "out")["suites"]
+    required = {
+        key: next(m["required"] for m in found[key]["measurements"] if m["id"] == f"{key}/force_mae")
+        for key in ("parity", "known")
+    }
+    assert required == {"parity": False, "known": True}
 
 
 def test_a_potential_that_changes_behind_our_back_is_noticed(tmp_path):

@@ -74,8 +74,8 @@ def test_the_split_holds_out_contiguous_stretches():
 
 @needs_public
 def test_curves_are_those_of_the_frames(manifest, fetched):
-    """All pairs of every eighth frame, nearest images by hand. Were frames independent, such a sample would lie
-    2.6 errors of the curve away. A wrong pair, bin or volume is off by tens of errors near the peaks."""
+    """All pairs of every eighth frame, nearest images by hand. Were frames independent, such a sample would
+    lie 2.6 errors of the curve away. A wrong pair, bin or volume is off by tens of errors near the peaks."""
     frames = manifest.frames("water_pbe0ts", "::8")
     numbers, box = frames[0].structure.numbers, np.diag(frames[0].structure.cell)
     upper = np.triu_indices(len(numbers), 1)
