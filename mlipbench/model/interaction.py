@@ -115,7 +115,7 @@ class Interaction(nn.Module):
         sums = sum_neighbours(None, hidden, edges.harmonics, pattern)
         radial = self.radial.last().reshape(-1, len(self.paths), x.shape[2])
         by_order = [sums[:, path.rows] @ radial[:, path.number] for path in self.paths]
-        sent = self.up(torch.stack([x[atoms[0]] for _, atoms in graph.by_element]))
+        sent = self.up(torch.cat([x[atoms[:1]] for _, atoms in graph.by_element]))
         kinds = torch.cat(by_order, dim=1) * sent[graph.kind_elements]
         gathered: torch.Tensor = kinds.new_zeros(len(x), *kinds.shape[1:])
         return gathered.index_add(0, graph.kind_receivers, kinds)

@@ -1,8 +1,9 @@
-"""What computes an embedded network: torch, or the compiled engine, which is checked against torch."""
+"""What computes an embedded network: torch, or an engine, which is checked against torch."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +12,8 @@ import torch
 
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import FloatArray, Structure
-from mlipbench.engine.engine import Engine
+from mlipbench.engine.engine import Answer, Engine
+from mlipbench.engine.traced import TracedEngine
 from mlipbench.model.derivatives import predict, require_volumes
 from mlipbench.model.graph import PairArrays, arrays_of, graph_of_pairs
 from mlipbench.model.network import Committee
@@ -36,11 +38,13 @@ class Answers:
 class Backend(Protocol):
     """Computes the members of a committee."""
 
-    independent: bool
-    """Whether a structure's answer has the same bits whatever structures are computed with it."""
+    together: bool
+    """Whether replicas are computed in one call."""
+    whole_list: bool
+    """Whether it is faster with all pairs of a neighbour list, those in the skin too: they change rarely."""
 
-    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
-        """Raises PotentialError where a stress needs a volume."""
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
+        """`again`: these atoms will be asked for again. Raises PotentialError where a stress needs a volume."""
 
     def check(self, structure: Structure) -> None:
         """Raise PotentialError where answers for these atoms cannot be trusted."""
@@ -49,13 +53,14 @@ class Backend(Protocol):
 class TorchBackend:
     """The network itself, on any device."""
 
-    independent = False
+    together = False  # a matrix product may round differently for another number of rows
+    whole_list = False
 
     def __init__(self, committee: Committee, dtype: torch.dtype, device: torch.device) -> None:
         self._dtype, self._device = dtype, device
         self.networks = copy.deepcopy(committee).to(device, dtype).requires_grad_(False).networks
 
-    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
         """See `Backend`."""
         moved = graph_of_pairs(*pairs).to(self._device, self._dtype)
         found = [predict(network, moved, forces, stress) for network in self.networks]
@@ -74,16 +79,16 @@ class TorchBackend:
 class CompiledBackend:
     """The engine. Before it answers for elements that are new to it, it is compared with torch."""
 
-    independent = True
+    together = True  # the same bits whatever is computed beside them
+    whole_list = False
 
     def __init__(self, committee: Committee, dtype: str, tolerance: float) -> None:
         self._architecture = committee.architecture
         self._reference = TorchBackend(committee, torch.float64, torch.device("cpu"))
         self._engine = Engine(self._reference.networks, dtype, tolerance)
-        self._allowed = max(tolerance, SINGLE_PRECISION if dtype == "float32" else 0.0)
+        self._allowed = _allowed(tolerance, dtype)
         self._checked: set[int] = set()
-        elements = self._architecture.elements
-        self._settle(_trial({elements[0], elements[len(elements) // 2], elements[-1]}))
+        self._settle(_trial(_some(self._architecture.elements)))
 
     def _settle(self, trial: Structure) -> None:
         """Make tables as fine as the trial asks; only here, so that answers never depend on what was
@@ -95,7 +100,7 @@ class CompiledBackend:
                 self._engine.refine()
         return self.check(trial)
 
-    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
         """See `Backend`."""
         if stress:
             require_volumes(bool((pairs.volumes > 0).all()))
@@ -112,19 +117,8 @@ class CompiledBackend:
         pairs = arrays_of([_few(structure)], self._architecture.elements, self._architecture.r_max)
         found = self._answers(pairs, True, False)
         expected = self._reference.answers(pairs, True, False)
-        if found.forces is None or expected.forces is None:
-            raise PotentialError("forces were asked for, and not computed")
-        largest = float(np.abs(expected.forces).max(initial=0.0))
-        allowed = self._allowed * max(1.0, largest / LARGE_FORCE)
-        forces = float(np.abs(found.forces - expected.forces).max(initial=0.0))
-        energies = float(np.abs(found.energies - expected.energies).max(initial=0.0))
-        if not max(forces, energies) <= allowed:  # NaN is not
-            raise PotentialError(
-                f"the compiled engine and the network in torch differ by {forces:.1g} eV/A in forces and "
-                f"{energies:.1g} eV in energies of atoms, for {len(pairs.species)} atoms with forces up to "
-                f"{largest:.3g} eV/A; allowed is {allowed:.1g}. Give the potential a smaller `tolerance`, "
-                "which makes finer tables, or use `engine: torch`"
-            )
+        advice = "Give the potential a smaller `tolerance`, which makes finer tables, or use `engine: torch`"
+        _require_equal(found, expected, self._allowed, "the compiled engine", advice)
         self._checked |= set(pairs.species.tolist())
 
     def _answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
@@ -137,11 +131,86 @@ class CompiledBackend:
             n_structures=len(pairs.volumes),
             gradients=forces or stress,
         )
-        return Answers(
-            found.energies,
-            found.forces if forces else None,
-            found.virials / pairs.volumes[:, None, None] if stress and found.virials is not None else None,
+        return _of_engine(found, pairs, forces, stress)
+
+
+class TracedBackend:
+    """The traced network. Every graph is compared with torch on the pairs that it is made for.
+
+    Making one takes long, so that only atoms that come again have one; others go through the network itself.
+    """
+
+    together = True  # to rounding, the same whatever is computed beside them
+    whole_list = True
+
+    def __init__(
+        self, committee: Committee, dtype: str, device: torch.device, lowered: bool, tolerance: float
+    ) -> None:
+        shape = committee.architecture
+        self._r_max = shape.r_max
+        self._once = TorchBackend(committee, getattr(torch, dtype), device)
+        self._reference = self._once
+        if dtype == "float32":
+            self._reference = TorchBackend(committee, torch.float64, device)
+        self._engine = TracedEngine(self._once.networks, lowered)
+        self._allowed = _allowed(tolerance, dtype)
+        self.answers(arrays_of([_trial(_some(shape.elements))], shape.elements, shape.r_max), True, True, True)
+
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
+        """See `Backend`. Raises PotentialError, too, where a new graph differs from the network."""
+        if not again:
+            return self._once.answers(pairs, forces, stress)
+        if stress:
+            require_volumes(bool((pairs.volumes > 0).all()))
+        before = self._engine.n_made
+        found = _of_engine(self._engine.evaluate(pairs), pairs, forces, stress)
+        if self._engine.n_made > before and forces:
+            expected = self._reference.answers(_within(pairs, self._r_max), True, False)
+            _require_equal(found, expected, self._allowed, "the traced graph", "Use `engine: torch`")
+        return found
+
+    def check(self, structure: Structure) -> None:
+        """Nothing more: graphs are compared when they are made."""
+
+
+def _allowed(tolerance: float, dtype: str) -> float:
+    return max(tolerance, SINGLE_PRECISION if dtype == "float32" else 0.0)
+
+
+def _require_equal(found: Answers, expected: Answers, allowed: float, engine: str, advice: str) -> None:
+    """Raise PotentialError where forces, or energies per A, differ by more than is allowed."""
+    if found.forces is None or expected.forces is None:
+        raise PotentialError("forces were asked for, and not computed")
+    largest = float(np.abs(expected.forces).max(initial=0.0))
+    allowed *= max(1.0, largest / LARGE_FORCE)
+    forces = float(np.abs(found.forces - expected.forces).max(initial=0.0))
+    energies = float(np.abs(found.energies - expected.energies).max(initial=0.0))
+    if not max(forces, energies) <= allowed:  # NaN is not
+        raise PotentialError(
+            f"{engine} and the network in torch differ by {forces:.1g} eV/A in forces and "
+            f"{energies:.1g} eV in energies of atoms, for {found.forces.shape[1]} atoms with forces up to "
+            f"{largest:.3g} eV/A; allowed is {allowed:.1g}. {advice}"
         )
+
+
+def _of_engine(found: Answer, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
+    return Answers(
+        found.energies,
+        found.forces if forces else None,
+        found.virials / pairs.volumes[:, None, None] if stress and found.virials is not None else None,
+    )
+
+
+def _within(pairs: PairArrays, r_max: float) -> PairArrays:
+    """Those nearer than the cutoff."""
+    near = (pairs.vectors * pairs.vectors).sum(axis=1) < r_max**2
+    return pairs._replace(
+        receivers=pairs.receivers[near], senders=pairs.senders[near], vectors=pairs.vectors[near]
+    )
+
+
+def _some(elements: Sequence[int]) -> set[int]:
+    return {elements[0], elements[len(elements) // 2], elements[-1]}
 
 
 def _few(structure: Structure) -> Structure:

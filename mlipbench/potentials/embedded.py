@@ -1,8 +1,8 @@
 """Our own network as a potential: `use: embedded` with `kwargs: {path: FILE}`.
 
-`evaluate` computes several structures at once. `bind` does so where a replica's answer does not depend,
-bit for bit, on the replicas beside it: with the compiled engine. A matrix product of torch may round
-differently for another number of rows, so there one replica is computed after the other.
+`evaluate` computes several structures at once, and so does `bind` with the replicas of one, but with
+`engine: torch`. With the compiled engine a replica's answer does not depend, bit for bit, on the replicas beside
+it; with a traced graph it does not beyond rounding.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mlipbench.core.structure import FloatArray, IntArray, Structure
 from mlipbench.engine.engine import TOLERANCE
 from mlipbench.model.graph import PairArrays, arrays_of, species_of
 from mlipbench.model.package import Package, load, versions
-from mlipbench.potentials.backends import Answers, Backend, CompiledBackend, TorchBackend
+from mlipbench.potentials.backends import Answers, Backend, CompiledBackend, TorchBackend, TracedBackend
 from mlipbench.potentials.identity import digest, file_digest
 from mlipbench.potentials.neighbours import NeighbourList, Pairs
 
@@ -42,9 +42,10 @@ ATOMS_AT_ONCE = 1000  # in one pass of `evaluate`; bounds the memory
 class EmbeddedPotential(Potential):
     """A package, of one network or a committee, whose mean is the answer.
 
-    E0s are added in float64 whatever the dtype. `engine` is `compiled`, the default on the CPU, or
-    `torch`; `tolerance`, in eV/A, is how far the forces of the former may be from those of the latter.
-    Raises InputError for an option that there is not, PotentialError where the tolerance is not met.
+    E0s are added in float64 whatever the dtype. `engine` is `compiled`, the default on the CPU; `inductor`, the
+    default on CUDA; `traced`, the latter without a compiler; or `torch`. `tolerance`, in eV/A, is how far the
+    forces of any engine may be from those of torch. Raises InputError for an option that there is not,
+    PotentialError where the tolerance is not met, or where there is nothing to compile with.
     """
 
     def __init__(
@@ -57,11 +58,15 @@ class EmbeddedPotential(Potential):
     ) -> None:
         self.package, self._options = package, (device, engine, tolerance)
         self.architecture = package.metadata.architecture
-        precision, place = _dtype(dtype), _device(device)
+        precision = _dtype(dtype)
+        place = _device(device, precision)
         engine = _engine(engine, place, tolerance)
         self.backend: Backend
         if engine == "compiled":
             self.backend = CompiledBackend(package.committee, dtype, tolerance)
+        elif engine in ("inductor", "traced"):
+            lowered = engine == "inductor"
+            self.backend = TracedBackend(package.committee, dtype, place, lowered, tolerance)
         else:
             self.backend = TorchBackend(package.committee, precision, place)
         elements = self.architecture.elements
@@ -72,7 +77,7 @@ class EmbeddedPotential(Potential):
             frozenset(elements),
             dtype=dtype,
             device=str(place),
-            batched=self.backend.independent,
+            batched=self.backend.together,
         )
         details = {
             "package": package.key,
@@ -177,7 +182,8 @@ class Bound:
                 f"{self.potential.identity.name} is bound to positions of shape {shape} and cells of "
                 f"shape {(self.n_replicas, 3, 3)}, got {positions.shape} and {cells.shape}"
             )
-        pairs = self._neighbours.pairs(positions, cells)
+        backend = self.potential.backend
+        pairs = self._neighbours.pairs(positions, cells, whole=backend.whole_list)
         volumes = np.abs(np.linalg.det(cells))
         usable = np.flatnonzero(~self._neighbours.unusable)
         n_members = len(self.potential.package.committee)
@@ -186,10 +192,10 @@ class Bound:
             forces=np.full((n_members, *shape), np.nan),
             stress=np.full((n_members, self.n_replicas, 3, 3), np.nan) if stress else None,
         )
-        together = len(usable) == self.n_replicas and self.potential.backend.independent
+        together = len(usable) == self.n_replicas and backend.together
         for replicas in [usable] if together else usable[:, None]:
             near = self._of_replicas(pairs, int(replicas[0]), len(replicas), volumes[replicas])
-            answer.fill(replicas, self.potential.backend.answers(near, True, stress))
+            answer.fill(replicas, backend.answers(near, True, stress, again=True))
         answer.energies[:] += self.potential.atomic_energies(self._species)
         return answer
 
@@ -231,8 +237,8 @@ def embedded(
     engine: str | None = None,
     tolerance: float = TOLERANCE,
 ) -> EmbeddedPotential:
-    """A network of mlipbench, trained or converted: kwargs path, dtype, device, engine (compiled or
-    torch), tolerance (of the compiled engine's forces, in eV/A)."""
+    """A network of mlipbench, trained or converted: kwargs path, dtype, device, engine (compiled, inductor,
+    traced or torch), tolerance (of an engine's forces, in eV/A)."""
     return EmbeddedPotential(load(path), dtype, device, engine, tolerance)
 
 
@@ -274,11 +280,12 @@ def _dtype(name: str) -> torch.dtype:
     return dtypes[name]
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str, precision: torch.dtype) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built with CUDA
+        torch.empty(0, device=device, dtype=precision)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        # torch asserts that it was built with CUDA, and calls float64 on MPS an error of type.
         reason = str(error).splitlines()[0]
         raise InputError(
             f"embedded: no device '{name}' ({reason}); use cpu, or cuda on a machine with it"
@@ -288,11 +295,14 @@ def _device(name: str) -> torch.device:
 
 def _engine(name: str | None, device: torch.device, tolerance: float) -> str:
     if name is None:
-        name = "compiled" if device.type == "cpu" else "torch"
-    if name not in ("compiled", "torch"):
-        raise InputError(f"embedded: engine is compiled or torch, got '{name}'")
-    if name == "compiled" and device.type != "cpu":
-        raise InputError(f"embedded: the compiled engine runs on the cpu, got device '{device}'; use torch")
+        name = {"cpu": "compiled", "cuda": "inductor"}.get(device.type, "torch")
+    runs_on = {"compiled": ("cpu",), "inductor": ("cpu", "cuda"), "traced": ("cpu", "cuda")}
+    if name != "torch" and name not in runs_on:
+        raise InputError(f"embedded: engine is {', '.join(runs_on)} or torch, got '{name}'")
+    if name != "torch" and device.type not in runs_on[name]:
+        raise InputError(
+            f"embedded: engine {name} runs on {' and '.join(runs_on[name])}, got device '{device}'; use torch"
+        )
     if not 1e-10 <= tolerance <= 1e-2:
         raise InputError(f"embedded: tolerance lies between 1e-10 and 0.01 eV/A, got {tolerance}")
     return name
@@ -300,7 +310,7 @@ def _engine(name: str | None, device: torch.device, tolerance: float) -> str:
 
 def _code_digest(engine: str) -> str:
     """sha256 of the source of what computes."""
-    packages = [mlipbench.model, mlipbench.engine] if engine == "compiled" else [mlipbench.model]
+    packages = [mlipbench.model] if engine == "torch" else [mlipbench.model, mlipbench.engine]
     files = [path for package in packages for path in Path(package.__path__[0]).glob("*.py")]
     contents = {f"{path.parent.name}/{path.name}": file_digest(path) for path in files}
     return hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest()

@@ -20,6 +20,7 @@ import numpy as np
 
 from mlipbench.core.neighbours import FARTHEST_POSITION, Candidates, candidates, offsets_in
 from mlipbench.core.structure import BoolArray, FloatArray, IntArray
+from mlipbench.engine.near import near
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,40 +60,31 @@ class NeighbourList:
         self._cutoff, self._skin, self._half = cutoff, skin, half
         self._candidates = [_NOTHING] * n_replicas
         self._joined = _NOTHING
+        self._scratch = np.zeros(0, np.int64)
         self._reference = np.full((n_replicas, n_atoms, 3), np.nan)  # positions when built
         self._reference_cells = np.full((n_replicas, 3, 3), np.nan)  # cells when built
         self._cells = np.full((n_replicas, 3, 3), np.nan)  # cells that the offsets are for
         self.unusable = np.zeros(n_replicas, dtype=np.bool_)
         """Replicas whose positions are not numbers, or absurdly far; they have no pairs."""
 
-    def pairs(self, positions: FloatArray, cells: FloatArray) -> Pairs:
+    def pairs(self, positions: FloatArray, cells: FloatArray, whole: bool = False) -> Pairs:
         """Pairs for positions (n_replicas, n_atoms, 3) A in cells (n_replicas, 3, 3) A.
 
-        Raises PotentialError where a periodic cell has no volume.
+        `whole`: all that are listed, those in the skin too; which these are depends on when the list was
+        built. Raises PotentialError where a periodic cell has no volume.
         """
         self._update(positions, cells)
-        near = self._joined
-        x = np.ascontiguousarray(positions.reshape(-1, 3).T)
-        vectors = x.take(near.j, axis=1)
-        vectors -= x.take(near.i, axis=1)
-        vectors += near.offsets
-        squared = vectors[0] * vectors[0] + vectors[1] * vectors[1] + vectors[2] * vectors[2]
-        inside = np.flatnonzero(squared < self._cutoff**2)
-        return Pairs(
-            i=near.i.take(inside),
-            j=near.j.take(inside),
-            vectors=vectors.take(inside, axis=1),
-            distances=np.sqrt(squared.take(inside)),
-        )
+        x = np.ascontiguousarray(positions.reshape(-1, 3))
+        return Pairs(*near(self._joined, x, np.inf if whole else self._cutoff, self._scratch))
 
     def _update(self, positions: FloatArray, cells: FloatArray) -> None:
         """Rebuild the replicas in which an atom or the cell has moved too far."""
         moved = positions - self._reference
         moved *= moved
         # NaN compares as not near, so that a replica gone wrong is looked at again.
-        near = moved[..., 0] + moved[..., 1] + moved[..., 2] <= (self._skin / 2) ** 2
+        still = moved[..., 0] + moved[..., 1] + moved[..., 2] <= (self._skin / 2) ** 2
         same = (cells == self._cells).all(axis=(1, 2))
-        kept = near.all(axis=1) & (cells == self._reference_cells).all(axis=(1, 2))
+        kept = still.all(axis=1) & (cells == self._reference_cells).all(axis=(1, 2))
         if kept.all() and same.all():
             return
         changed = False
@@ -118,6 +110,8 @@ class NeighbourList:
             np.concatenate([p.shifts for p in parts], axis=1),
             np.concatenate([p.offsets for p in parts], axis=1),
         )
+        if len(self._scratch) < len(self._joined.i):
+            self._scratch = np.empty_like(self._joined.i)
 
     def _carried(self, replica: int, positions: FloatArray, cell: FloatArray) -> bool:
         """Whether the list holds all pairs although the cell has changed, see above."""

@@ -1,0 +1,317 @@
+"""The network for accelerators: energies and their derivatives recorded as one graph of tensor operations.
+
+What is traced is the network itself with `torch.autograd.grad` around it, so that the graph holds the way
+there and the way back, and nothing of autograd is left in it. inductor compiles it; on CUDA it is then
+captured, and a call is one replay. All of that asks for shapes that do not change. So atoms and pairs are filled
+up to a `Bucket`, which has room to spare and serves as long as they fit. What fills up is beyond every
+cutoff, where radial functions and their slopes are exactly zero, and so are the pairs of a neighbour list
+with a skin that are farther than the cutoff: which pairs there are then changes rarely, and between such
+changes a call takes nothing but the vectors along.
+
+Members of a committee have one graph, and their weights are among its inputs. Answers equal those of the
+network to rounding; they are not the same bit for bit whatever is computed beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from mlipbench.core.errors import PotentialError
+from mlipbench.core.structure import FloatArray, IntArray
+from mlipbench.engine.engine import Answer
+from mlipbench.model.graph import Graph, PairArrays, Ragged, graph_of_pairs
+from mlipbench.model.network import Network
+from mlipbench.model.radial import covalent_radii
+
+Arrays = dict[str, IntArray]
+
+_SPARE = 1.15  # room for more pairs than a bucket is made for
+_STEP = 8  # sizes are multiples of it
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The shapes of a graph."""
+
+    atoms: tuple[tuple[int, int], ...]  # element (index into those of the network) and its atoms, rising
+    pairs: int
+    distances: int
+    neighbours: int  # of one atom
+    of_kind: int  # of one atom and one element
+
+    @classmethod
+    def of(cls, graph: Graph) -> Bucket:
+        """What a graph needs; atoms of an element in steps of an eighth of their number."""
+        return cls(
+            atoms=tuple((element, _rounded(len(atoms))) for element, atoms in graph.by_element),
+            pairs=len(graph.receivers) + 1,  # one at least fills up
+            distances=len(graph.distance_pairs) + 1,
+            neighbours=max(graph.by_receiver.counts, default=0),
+            of_kind=max(graph.by_kind.counts, default=0),
+        )
+
+    @property
+    def n_atoms(self) -> int:
+        """Those that fill up included."""
+        return sum(count for _, count in self.atoms)
+
+    def holds(self, other: Bucket) -> bool:
+        """Whether what fits into the other one fits into this one."""
+        sizes = [field.name for field in fields(self) if field.name != "atoms"]
+        return self.atoms == other.atoms and all(getattr(self, n) >= getattr(other, n) for n in sizes)
+
+    def with_room(self) -> Bucket:
+        """One with room for more pairs."""
+
+        def more(size: int) -> int:
+            return _rounded(int(np.ceil(_SPARE * size)) + 1)
+
+        return Bucket(
+            self.atoms, more(self.pairs), more(self.distances), more(self.neighbours), more(self.of_kind)
+        )
+
+
+class TracedEngine:
+    """Networks of one architecture, all of one dtype on one device; without gradients for their weights.
+
+    `lowered`: compile the graph with inductor, instead of running its operations one by one.
+    """
+
+    def __init__(self, networks: Sequence[Network], lowered: bool) -> None:
+        self._networks, self._lowered = list(networks), lowered
+        self._programs: dict[tuple[tuple[int, int], ...], _Program] = {}
+        self._arranged: tuple[PairArrays, _Program] | None = None  # of the last call
+        self.n_made = 0
+        """Graphs traced so far."""
+
+    def evaluate(self, pairs: PairArrays) -> Answer:
+        """Energies, forces and virials of structures; pairs beyond the cutoff add nothing.
+
+        Raises PotentialError where the graph cannot be compiled here.
+        """
+        program = self._arrange(pairs)
+        program.place(pairs.vectors)
+        found = np.stack([program.run(n)[: len(pairs.species)] for n in range(len(self._networks))])
+        first = np.searchsorted(pairs.structure, np.arange(len(pairs.volumes)))
+        virials = np.add.reduceat(found[:, :, 4:], first, axis=1).reshape(len(found), -1, 3, 3)
+        return Answer(
+            np.ascontiguousarray(found[:, :, 0]),
+            np.ascontiguousarray(found[:, :, 1:4]),
+            0.5 * (virials + virials.swapaxes(2, 3)),
+        )
+
+    def _arrange(self, pairs: PairArrays) -> _Program:
+        """The program for these pairs, which has their indices; those of the last call it has already."""
+        if self._arranged is not None:
+            before, program = self._arranged
+            same = ("species", "receivers", "senders")
+            if all(np.array_equal(getattr(before, name), getattr(pairs, name)) for name in same):
+                return program
+        graph = graph_of_pairs(*pairs)
+        need = Bucket.of(graph)
+        made = self._programs.get(need.atoms)
+        if made is None or not made.bucket.holds(need):
+            made = _Program(self._networks, need.with_room(), graph)
+            made.prepare(self._lowered)
+            self._programs[need.atoms] = made
+            self.n_made += 1
+        else:
+            made.arrange(graph)
+        self._arranged = pairs, made
+        return made
+
+
+class _Program:
+    """The graph of one bucket, and the memory that its inputs lie in."""
+
+    def __init__(self, networks: Sequence[Network], bucket: Bucket, graph: Graph) -> None:
+        self.bucket, self._network = bucket, networks[0]
+        self._weights = [list(network.state_dict().values()) for network in networks]
+        self._device = networks[0].embedding.device
+        on_cuda = self._device.type == "cuda"
+        self._beyond = _beyond(networks[0])
+        self._staged = torch.zeros(bucket.pairs, 3, dtype=torch.float64, pin_memory=on_cuda)
+        arrays = padded(graph, bucket)
+        self._inputs = {name: torch.from_numpy(array).to(self._device) for name, array in arrays.items()}
+        self._vectors = torch.zeros(bucket.pairs, 3, dtype=torch.float64, device=self._device)
+        self.place(graph.vectors.numpy())
+        self._run: list[Callable[[], torch.Tensor]] = []
+
+    def arrange(self, graph: Graph) -> None:
+        """Take other pairs."""
+        for name, array in padded(graph, self.bucket).items():
+            self._inputs[name].copy_(torch.from_numpy(array))
+
+    def place(self, vectors: FloatArray) -> None:
+        """Take the vectors (n_pairs, 3) A."""
+        staged = self._staged.numpy()
+        staged[: len(vectors)] = vectors
+        staged[len(vectors) :] = (self._beyond, 0.0, 0.0)
+        self._vectors.copy_(self._staged, non_blocking=True)
+
+    def run(self, member: int) -> FloatArray:
+        """Of the atoms energy, force and virial, (n_atoms, 1 + 3 + 9); with the atoms that fill up."""
+        found: FloatArray = self._run[member]().cpu().numpy()
+        return found
+
+    def prepare(self, lowered: bool) -> None:
+        """Trace, compile, capture."""
+        arguments = [self._vectors, *self._inputs.values()]
+        with torch.no_grad():
+            self._function(*self._weights[0], *arguments)  # what the network keeps is made outside of the trace
+            graph: Callable[..., torch.Tensor] = make_fx(self._function)(*self._weights[0], *arguments)
+        try:
+            if lowered:
+                graph = torch.compile(graph, fullgraph=True, dynamic=False)
+            self._run = [self._bound(graph, [*weights, *arguments]) for weights in self._weights]
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise PotentialError(_advice(self._device, lowered, error)) from error
+
+    def _bound(self, graph: Callable[..., torch.Tensor], arguments: list[torch.Tensor]) -> Callable[[], torch.Tensor]:
+        """The graph with its inputs, run once; on CUDA captured: it reads and writes in one place."""
+
+        def run() -> torch.Tensor:
+            with torch.no_grad():
+                return graph(*arguments)
+
+        if self._device.type != "cuda":
+            run()
+            return run
+        aside = torch.cuda.Stream(self._device)
+        aside.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(aside):  # not yet captured: kernels are compiled and libraries start
+            for _ in range(3):
+                run()
+        torch.cuda.current_stream(self._device).wait_stream(aside)
+        captured = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(captured):
+            answer = run()
+
+        def replay() -> torch.Tensor:
+            captured.replay()
+            return answer
+
+        return replay
+
+    def _function(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """Weights, vectors, indices -> see `run`."""
+        names = list(self._network.state_dict())
+        weights = dict(zip(names, tensors, strict=False))
+        vectors, *indices = tensors[len(names) :]
+        graph = _graph(self.bucket, dict(zip(self._inputs, indices, strict=True)))
+        with torch.enable_grad():
+            moving = vectors.detach().to(self._network.embedding.dtype).requires_grad_()
+            energies = functional_call(self._network, weights, (replace(graph, vectors=moving),)).energies
+            (slopes,) = torch.autograd.grad(energies.sum(), moving)
+        forces = slopes.new_zeros(graph.n_atoms, 3).index_add(0, graph.senders, slopes)
+        forces = forces.index_add(0, graph.receivers, -slopes)
+        products = (slopes[:, :, None] * moving.detach()[:, None, :]).flatten(1)
+        virials = slopes.new_zeros(graph.n_atoms, 9).index_add(0, graph.receivers, products)
+        return torch.cat([energies.detach()[:, None], forces, virials], dim=1).double()
+
+
+def padded(graph: Graph, bucket: Bucket) -> Arrays:
+    """Indices of a graph, filled up to a bucket that holds it."""
+    n_atoms, n_pairs, n_distances = graph.n_atoms, len(graph.receivers), len(graph.distance_pairs)
+    more = np.arange(bucket.pairs - n_pairs)
+    listed, spare = [], np.arange(n_atoms, bucket.n_atoms)
+    species = np.zeros(bucket.n_atoms, dtype=np.int64)
+    species[:n_atoms] = graph.species.numpy()
+    for (element, count), (_, atoms) in zip(bucket.atoms, graph.by_element, strict=True):
+        extra, spare = np.split(spare, [count - len(atoms)])
+        species[extra] = element
+        listed += [atoms.numpy(), extra]
+    by_element = np.concatenate(listed)
+
+    def filled(values: torch.Tensor, rest: IntArray) -> IntArray:
+        return np.concatenate([values.numpy(), rest])
+
+    # Spread over all that fills up, and over all atoms: many that add to one place would wait for each other.
+    kinds = graph.kind_receivers.numpy() * len(bucket.atoms) + graph.kind_elements.numpy()
+    n_kinds = bucket.n_atoms * len(bucket.atoms)
+    return {
+        "species": species,
+        "receivers": filled(graph.receivers, more % bucket.n_atoms),
+        "senders": filled(graph.senders, more % bucket.n_atoms),
+        "by_element": by_element,
+        "from_sorted": np.argsort(by_element),
+        "distance_of": filled(graph.distance_of, n_distances + more % (bucket.distances - n_distances)),
+        "distance_pairs": filled(
+            graph.distance_pairs, n_pairs + np.arange(bucket.distances - n_distances) % len(more)
+        ),
+        "by_receiver": _rectangle(
+            graph.by_receiver, np.arange(n_atoms), (bucket.n_atoms, bucket.neighbours), n_pairs + more
+        ),
+        "by_kind": _rectangle(graph.by_kind, kinds, (n_kinds, bucket.of_kind), n_pairs + more),
+    }
+
+
+def _rectangle(ragged: Ragged, numbers: IntArray, shape: tuple[int, int], absent: IntArray) -> IntArray:
+    """The items of each row, one row after the other; `numbers` are those of the rows in the rectangle."""
+    found = np.resize(absent, shape)
+    counts = np.array(ragged.counts, dtype=np.int64)
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    items = ragged.items.numpy()[np.repeat(ragged.begins.numpy(), counts) + place]
+    found[np.repeat(numbers[ragged.rows.numpy()], counts), place] = items
+    return found.ravel()
+
+
+def _graph(bucket: Bucket, arrays: dict[str, torch.Tensor]) -> Graph:
+    """The graph that `padded` describes, without vectors; what asks for structures is left empty."""
+    place = arrays["species"].device
+    atoms = torch.split(arrays["by_element"], [count for _, count in bucket.atoms])
+    n_elements = len(bucket.atoms)
+    kinds = torch.arange(bucket.n_atoms * n_elements, device=place)
+    empty = torch.empty(0, device=place)
+    return Graph(
+        species=arrays["species"],
+        receivers=arrays["receivers"],
+        senders=arrays["senders"],
+        vectors=empty,
+        structure=empty,
+        volumes=empty,
+        by_element=tuple((element, part) for (element, _), part in zip(bucket.atoms, atoms, strict=True)),
+        from_sorted=arrays["from_sorted"],
+        distance_of=arrays["distance_of"],
+        distance_pairs=arrays["distance_pairs"],
+        by_receiver=_equal_rows(bucket.n_atoms, bucket.neighbours, arrays["by_receiver"]),
+        by_kind=_equal_rows(len(kinds), bucket.of_kind, arrays["by_kind"]),
+        kind_receivers=kinds // n_elements,
+        kind_elements=kinds % n_elements,
+    )
+
+
+def _equal_rows(n_rows: int, width: int, items: torch.Tensor) -> Ragged:
+    rows = torch.arange(n_rows, device=items.device)
+    return Ragged(n_rows, rows, (width,) * n_rows, width * rows, items)
+
+
+def _beyond(network: Network) -> float:
+    """A distance in A at which all functions of the network vanish."""
+    shape = network.architecture
+    return 2.0 * max(shape.r_max, 2.0 * float(covalent_radii(shape.elements).max()))
+
+
+def _rounded(size: int) -> int:
+    """The size or a little more: at most an eighth, or _STEP."""
+    step = max(_STEP, 1 << max(size.bit_length() - 4, 0))
+    return -(-size // step) * step
+
+
+def _advice(device: torch.device, lowered: bool, error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if not lowered:
+        return f"the traced network does not run on {device} ({reason}); use `engine: torch`"
+    needs = "Triton and a driver that it knows" if device.type == "cuda" else "a C++ compiler"
+    return (
+        f"inductor could not compile the network for {device} ({reason}). It needs {needs}; "
+        "`engine: traced` runs the same graph without a compiler, `engine: torch` the network itself"
+    )
