@@ -148,6 +148,7 @@ def _plain(speed: Speed, timestep_fs: float) -> dict[str, Any]:
             "call_ms": _timed(_median(s.call_ms)) if len(s.call_ms) else None,
             "rounds_ms": s.call_ms.tolist(),
             "peak_memory_MB": s.memory_MB,
+            "peak_gpu_memory_MB": s.gpu_memory_MB,
             "note": s.note,
         }
         for s in speed.sizes
@@ -210,6 +211,8 @@ def _tables(found: dict[str, Speed], timestep_fs: float) -> list[Table]:
         for s in speed.sizes:
             call = f"{_words(_median(s.call_ms))} ms" if len(s.call_ms) else f"not timed: {s.note}"
             memory = "" if s.memory_MB is None else f"{s.memory_MB:.0f} MB"
+            if s.gpu_memory_MB is not None:
+                memory += f", GPU {s.gpu_memory_MB:.0f} MB"
             ratio = _words(ratios[s.n_atoms]) if key == THEIRS and s.n_atoms in ratios else ""
             sizes.add_row(f"{key}: {speed.name}", str(s.n_atoms), call, memory, ratio)
     names = {

@@ -35,6 +35,7 @@ class SizeSpeed:
     call_ms: FloatArray  # (n_rounds,) median of each round; empty: not timed
     memory_MB: float | None  # peak above the process that has loaded the potential
     note: str = ""  # why it was not timed
+    gpu_memory_MB: float | None = None  # the most that torch held of a GPU so far; None: it used none
 
 
 @dataclass(frozen=True, eq=False)

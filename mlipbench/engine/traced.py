@@ -2,8 +2,8 @@
 
 What is traced is the network itself with `torch.autograd.grad` around it, so that the graph holds the way
 there and the way back, and nothing of autograd is left in it. inductor compiles it; on CUDA it is then
-captured, and a call is one replay. All of that asks for shapes that do not change. So atoms and pairs are filled
-up to a `Bucket`, which has room to spare and serves as long as they fit. What fills up is beyond every
+captured, and a call is one replay. All of that asks for shapes that do not change. So atoms and pairs are
+filled up to a `Bucket`, which has room to spare and serves as long as they fit. What fills up is beyond every
 cutoff, where radial functions and their slopes are exactly zero, and so are the pairs of a neighbour list
 with a skin that are farther than the cutoff: which pairs there are then changes rarely, and between such
 changes a call takes nothing but the vectors along.
@@ -164,7 +164,9 @@ class _Program:
         """Trace, compile, capture."""
         arguments = [self._vectors, *self._inputs.values()]
         with torch.no_grad():
-            self._function(*self._weights[0], *arguments)  # what the network keeps is made outside of the trace
+            self._function(
+                *self._weights[0], *arguments
+            )  # what the network keeps is made outside of the trace
             graph: Callable[..., torch.Tensor] = make_fx(self._function)(*self._weights[0], *arguments)
         try:
             if lowered:
@@ -175,7 +177,9 @@ class _Program:
         except RuntimeError as error:
             raise PotentialError(_advice(self._device, lowered, error)) from error
 
-    def _bound(self, graph: Callable[..., torch.Tensor], arguments: list[torch.Tensor]) -> Callable[[], torch.Tensor]:
+    def _bound(
+        self, graph: Callable[..., torch.Tensor], arguments: list[torch.Tensor]
+    ) -> Callable[[], torch.Tensor]:
         """The graph with its inputs, run once; on CUDA captured: it reads and writes in one place."""
 
         def run() -> torch.Tensor:

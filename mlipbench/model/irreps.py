@@ -47,18 +47,18 @@ def spherical_harmonics(directions: torch.Tensor, l_max: int) -> torch.Tensor:
     """
     orders = [torch.ones_like(directions[:, :1]), math.sqrt(3.0) * directions]
     for order in range(1, l_max):
-        symbol = _raising(order).to(directions)
+        symbol = _raising(order, directions.dtype, directions.device)
         orders.append(torch.einsum("ni,nj,ijk->nk", orders[order], orders[1], symbol))
     return torch.cat(orders[: l_max + 1], dim=1)
 
 
 @functools.cache
-def _raising(order: int) -> torch.Tensor:
+def _raising(order: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """c_l times the 3j symbol (l, 1, l+1) for l = order: what makes Y_{l+1} of Y_l and Y_1."""
     symbol = wigner_3j(order, 1, order + 1)
     # C(Y_l, Y_1) along the polar axis, where Y_l is sqrt(2l+1) in its middle component.
     polar = float(symbol[order, 1, order + 1]) * math.sqrt(3.0 * (2 * order + 1))
-    return symbol * (math.sqrt(2 * order + 3) / polar)
+    return (symbol * (math.sqrt(2 * order + 3) / polar)).to(device, dtype)
 
 
 def parse(irreps: str) -> tuple[int, tuple[int, ...]]:

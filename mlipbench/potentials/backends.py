@@ -44,7 +44,7 @@ class Backend(Protocol):
     """Whether it is faster with all pairs of a neighbour list, those in the skin too: they change rarely."""
 
     def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
-        """`again`: these atoms will be asked for again. Raises PotentialError where a stress needs a volume."""
+        """`again`: these atoms will come again. Raises PotentialError where a stress needs a volume."""
 
     def check(self, structure: Structure) -> None:
         """Raise PotentialError where answers for these atoms cannot be trusted."""
@@ -154,7 +154,9 @@ class TracedBackend:
             self._reference = TorchBackend(committee, torch.float64, device)
         self._engine = TracedEngine(self._once.networks, lowered)
         self._allowed = _allowed(tolerance, dtype)
-        self.answers(arrays_of([_trial(_some(shape.elements))], shape.elements, shape.r_max), True, True, True)
+        self.answers(
+            arrays_of([_trial(_some(shape.elements))], shape.elements, shape.r_max), True, True, True
+        )
 
     def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
         """See `Backend`. Raises PotentialError, too, where a new graph differs from the network."""

@@ -1,8 +1,8 @@
 """Our own network as a potential: `use: embedded` with `kwargs: {path: FILE}`.
 
 `evaluate` computes several structures at once, and so does `bind` with the replicas of one, but with
-`engine: torch`. With the compiled engine a replica's answer does not depend, bit for bit, on the replicas beside
-it; with a traced graph it does not beyond rounding.
+`engine: torch`. With the compiled engine a replica's answer does not depend, bit for bit, on the replicas
+beside it, nor on what was computed before; with a traced graph it does not beyond rounding.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ ATOMS_AT_ONCE = 1000  # in one pass of `evaluate`; bounds the memory
 class EmbeddedPotential(Potential):
     """A package, of one network or a committee, whose mean is the answer.
 
-    E0s are added in float64 whatever the dtype. `engine` is `compiled`, the default on the CPU; `inductor`, the
-    default on CUDA; `traced`, the latter without a compiler; or `torch`. `tolerance`, in eV/A, is how far the
-    forces of any engine may be from those of torch. Raises InputError for an option that there is not,
+    E0s are added in float64 whatever the dtype. `engine` is `compiled`, the default on the CPU; `inductor`,
+    the default on CUDA; `traced`, the latter without a compiler; or `torch`. `tolerance`, in eV/A, is how far
+    the forces of any engine may be from those of torch. Raises InputError for an option that there is not,
     PotentialError where the tolerance is not met, or where there is nothing to compile with.
     """
 

@@ -205,8 +205,9 @@ def _size(
         n_atoms = worker.ask(ask="system", arrays=str(path), cells=cells)["n_atoms"]
     times = in_turn(workers, request.rounds, lambda text: progress(f"{n_atoms} atoms, {text}"))
     for name, worker in workers.items():
-        memory = worker.ask(ask="memory")["MB"]
-        sizes[name].append(SizeSpeed(n_atoms, cells, times[name], memory))
+        memory = worker.ask(ask="memory")
+        found = SizeSpeed(n_atoms, cells, times[name], memory["MB"], gpu_memory_MB=memory["gpu_MB"])
+        sizes[name].append(found)
 
 
 def _too_large(before: SizeSpeed, cells: tuple[int, int, int]) -> str:

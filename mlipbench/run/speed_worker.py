@@ -56,6 +56,14 @@ def peak_MB() -> float:
     return next(1024 * float(line.split()[1]) / 1e6 for line in lines if line.startswith("VmHWM:"))
 
 
+def gpu_MB() -> float | None:
+    """The most that torch has held of a GPU, compiling and capturing included; None where it uses none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return float(torch.cuda.max_memory_reserved()) / 1e6
+
+
 class Caller:
     """Complete calls of a bound potential, each from positions that have moved."""
 
@@ -196,8 +204,8 @@ class Server:
         return {"ms": self.dynamics(count)}
 
     def memory(self) -> dict[str, Any]:
-        """Peak above the process that has loaded the potential."""
-        return {"MB": peak_MB() - self.loaded_MB}
+        """Peaks: above the process that has loaded the potential, and of a GPU."""
+        return {"MB": peak_MB() - self.loaded_MB, "gpu_MB": gpu_MB()}
 
     def close(self) -> None:
         """Remove what dynamics has stored."""

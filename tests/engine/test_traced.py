@@ -1,7 +1,5 @@
 """The traced network against the eager one."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -173,7 +171,9 @@ def test_a_replica_that_is_lost_leaves_the_others():
 
 def test_a_graph_that_differs_from_torch_is_refused(monkeypatch):
     monkeypatch.setattr(traced, "_beyond", lambda network: 2.5)  # what fills up is then near enough to count
-    with pytest.raises(PotentialError, match=r"traced graph and the network in torch differ.*`engine: torch`"):
+    with pytest.raises(
+        PotentialError, match=r"traced graph and the network in torch differ.*`engine: torch`"
+    ):
         EmbeddedPotential(organic(1), engine="traced")
 
 
