@@ -14,6 +14,7 @@ network to rounding; they are not the same bit for bit whatever is computed besi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -31,7 +32,7 @@ from mlipbench.model.radial import covalent_radii
 
 Arrays = dict[str, IntArray]
 
-_SPARE = 1.15  # room for more pairs than a bucket is made for
+_SPARE = 1.1  # room for more pairs than a bucket is made for
 _STEP = 8  # sizes are multiples of it
 
 
@@ -142,6 +143,8 @@ class _Program:
         self._vectors = torch.zeros(bucket.pairs, 3, dtype=torch.float64, device=self._device)
         self.place(graph.vectors.numpy())
         self._run: list[Callable[[], torch.Tensor]] = []
+        # Members run one after the other, and share the memory of what none of them keeps.
+        self._pool = torch.cuda.graph_pool_handle() if on_cuda else None
 
     def arrange(self, graph: Graph) -> None:
         """Take other pairs."""
@@ -163,15 +166,18 @@ class _Program:
     def prepare(self, lowered: bool) -> None:
         """Trace, compile, capture."""
         arguments = [self._vectors, *self._inputs.values()]
+        first = [*self._weights[0], *arguments]
         with torch.no_grad():
-            self._function(
-                *self._weights[0], *arguments
-            )  # what the network keeps is made outside of the trace
-            graph: Callable[..., torch.Tensor] = make_fx(self._function)(*self._weights[0], *arguments)
+            self._function(*first)  # once before, so that what the network keeps is made outside of the trace
+            graph: Callable[..., torch.Tensor] = make_fx(self._function)(*first)
         try:
-            if lowered:
-                graph = torch.compile(graph, fullgraph=True, dynamic=False)
-            self._run = [self._bound(graph, [*weights, *arguments]) for weights in self._weights]
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", DeprecationWarning
+                )  # torch's compiler uses what torch deprecates
+                if lowered:
+                    graph = torch.compile(graph, fullgraph=True, dynamic=False)
+                self._run = [self._bound(graph, [*weights, *arguments]) for weights in self._weights]
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -196,7 +202,7 @@ class _Program:
                 run()
         torch.cuda.current_stream(self._device).wait_stream(aside)
         captured = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(captured):
+        with torch.cuda.graph(captured, pool=self._pool):
             answer = run()
 
         def replay() -> torch.Tensor:
@@ -311,7 +317,10 @@ def _rounded(size: int) -> int:
 
 
 def _advice(device: torch.device, lowered: bool, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = (
+        " ".join(lines[:2]) or type(error).__name__
+    )  # the first names the compiler, the second what failed
     if not lowered:
         return f"the traced network does not run on {device} ({reason}); use `engine: torch`"
     needs = "Triton and a driver that it knows" if device.type == "cuda" else "a C++ compiler"

@@ -175,8 +175,8 @@ def test_suite_files_name_it_by_a_path_relative_to_them(tmp_path):
     [
         ({"dtype": "float16"}, "float64 or float32"),
         ({"device": "abacus"}, "no device"),
-        ({"engine": "steam"}, "compiled or torch"),
-        ({"device": "meta", "engine": "compiled"}, "runs on the cpu"),
+        ({"engine": "steam"}, "compiled, inductor, traced or torch"),
+        ({"device": "meta", "engine": "compiled"}, "compiled runs on cpu"),
         ({"tolerance": 0.0}, "between 1e-10 and 0.01"),
     ],
 )

@@ -110,6 +110,26 @@ def test_a_moving_cell_carries_the_list(isotropic):
     assert 4 < rebuilds < 40  # of two replicas in 100 steps: the skin is used, and is left in time
 
 
+def test_the_list_is_cut_as_numpy_cuts_it():
+    # Oracle: numpy, bit for bit, also for a cutoff whose square rounds, and for atoms just at it.
+    rng = np.random.default_rng(5)
+    cells, cutoff = np.stack([np.diag([6.0, 7.0, 8.0])] * 2), 2.9 + 1e-3 * np.pi
+    positions = rng.uniform(-3, 9, (2, 40, 3))
+    positions[0, 1] = positions[0, 0] + [cutoff, 0.0, 0.0]
+    neighbours = NeighbourList(2, 40, np.ones(3, bool), cutoff)
+    whole = neighbours.pairs(positions, cells, whole=True)
+    found, listed, x = neighbours.pairs(positions, cells), neighbours._joined, positions.reshape(-1, 3)
+    vectors = x.T[:, listed.j] - x.T[:, listed.i] + listed.offsets
+    squared = vectors[0] * vectors[0] + vectors[1] * vectors[1] + vectors[2] * vectors[2]
+    for pairs, kept in ((found, squared < cutoff**2), (whole, squared >= 0)):
+        assert np.array_equal(pairs.i, listed.i[kept])
+        assert np.array_equal(pairs.j, listed.j[kept])
+        assert np.array_equal(pairs.vectors, vectors[:, kept])
+        assert np.array_equal(pairs.distances, np.sqrt(squared[kept]))
+        assert pairs.vectors.base is None  # no view of anything larger
+    assert 1.2 * len(found.i) < len(whole.i)
+
+
 def test_pairs_are_sorted_and_numbered_by_replica():
     rng = np.random.default_rng(3)
     positions = rng.uniform(0, 5, (3, 6, 3))
