@@ -195,7 +195,7 @@ class _Program:
         if self._device.type != "cuda":
             run()
             return run
-        aside = torch.cuda.Stream(self._device)
+        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(aside):  # not yet captured: kernels are compiled and libraries start
             for _ in range(3):
