@@ -191,7 +191,7 @@ def test_what_cannot_be_compiled_says_what_to_do(monkeypatch, lowered, way_out):
 
 @pytest.mark.physics
 def test_compiled_by_inductor_on_the_cpu():
-    # The same equalities for a network as small as they come: its C++ takes a minute or two to compile.
+    # The same equalities for a network as small as they come: its C++ takes minutes to compile.
     net = frozen(elements=(14,), max_ell=1, correlation=2, radial_mlp=(8,), num_layers=1)
     engine = TracedEngine([net], True)
     for seed in range(3):
