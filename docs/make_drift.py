@@ -96,7 +96,7 @@ def main() -> None:
         "what its splines add; docs/make_drift.py",
         "date": datetime.date.today().isoformat(),
         "machine": f"{facts['processor']}, {facts['cores']} cores",
-        "potential": embedded(options.potential).identity.name,
+        "potential": options.potential.stem,
         "atoms": len(structure),
         "ps": options.ps,
         "timestep_fs": options.timestep_fs,
