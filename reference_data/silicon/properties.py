@@ -1,7 +1,7 @@
 """Equation of state, elastic constants and phonons of diamond silicon with the settings of the frames.
 
-    python properties.py compute     # elastic constants and phonons; minutes to an hour, may be killed
-    python properties.py collect     # silicon_pbe_properties.yaml, silicon_pbe_phonons.yaml, properties.json
+    python -m reference_data.silicon.properties compute   # hours; may be killed, goes on where it was
+    python -m reference_data.silicon.properties collect   # silicon_pbe_{properties,phonons}.yaml, properties.json
 
 The equation of state is fitted to the 13 perfect crystals of the set (config_type `volume`), so `make.py
 label` comes first. Elastic constants are slopes of the stress between strains of +-1 %, ions relaxed where
@@ -11,13 +11,10 @@ with the cell.
 
 import argparse
 import json
-import os
 from pathlib import Path
 
-import make
 import numpy as np
 import phonopy
-import structures
 from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
@@ -25,6 +22,9 @@ from ase.eos import EquationOfState
 from ase.io import read, write
 from ase.optimize import BFGS
 from phonopy.structure.atoms import PhonopyAtoms
+
+from reference_data.labelling import once
+from reference_data.silicon import make, structures
 
 HERE = Path(__file__).parent
 STRAIN = 0.01

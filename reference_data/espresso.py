@@ -1,0 +1,115 @@
+"""Quantum ESPRESSO as the reference sets run it: one core, one frame, forces and stress beside the energy.
+
+Of Debian: `quantum-espresso`, `quantum-espresso-data`, and `libopenblas0-pthread` (with the reference BLAS a
+frame takes several times as long). The energy is the one that pw.x marks with "!": with smearing that is the
+free energy, of which the forces are the derivative. Units: eV, eV/A, eV/A^3; stress in ASE's order and sign.
+"""
+
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io.espresso import read_espresso_out, write_espresso_in
+
+PSEUDO_DIR = Path(os.environ.get("ESPRESSO_PSEUDO", "/usr/share/espresso/pseudo"))
+ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+CONVERGED = "convergence has been achieved"
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """k-points: so many along each axis, shifted by half a step along those where `offset` is 1."""
+
+    points: tuple[int, int, int]
+    offset: tuple[int, int, int] = (0, 0, 0)
+
+    def __str__(self) -> str:
+        shifted = "" if not any(self.offset) else " shifted"
+        return "x".join(map(str, self.points)) + shifted
+
+
+GAMMA = Mesh((1, 1, 1))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What pw.x is told beside the atoms: &SYSTEM, k-points, and how far the SCF cycle is converged."""
+
+    system: Mapping[str, object]
+    mesh: Mesh
+    conv_thr_Ry: float
+    pseudopotentials: Mapping[str, str]  # element -> file in PSEUDO_DIR
+    ions: Mapping[str, object] | None = None  # &IONS, of a run that moves them
+    control: Mapping[str, object] | None = None  # beyond what every run has
+
+
+def write_input(path: Path, atoms: Atoms, job: Job) -> None:
+    """The input of pw.x."""
+    gamma = job.mesh == GAMMA  # real wave functions: half of the work
+    input_data = {
+        "control": {
+            "calculation": "scf", "tprnfor": True, "tstress": True, "outdir": "./tmp",
+            "pseudo_dir": str(PSEUDO_DIR), "disk_io": "none", "verbosity": "high", **(job.control or {}),
+        },
+        "system": dict(job.system),
+        "electrons": {"conv_thr": job.conv_thr_Ry, "mixing_beta": 0.5, "electron_maxstep": 150},
+        "ions": dict(job.ions or {}),
+    }  # fmt: skip
+    with open(path, "w") as handle:
+        write_espresso_in(
+            handle, atoms, input_data=input_data, pseudopotentials=dict(job.pseudopotentials),
+            kpts=None if gamma else job.mesh.points, koffset=job.mesh.offset,
+        )  # fmt: skip
+
+
+def run(program: str, source: str, folder: Path) -> str:
+    """Run `pw.x`, `ph.x` on an input in its folder; its output, which stays beside it. Returns the text."""
+    out = folder / Path(source).with_suffix(".out")
+    with open(out, "w") as handle:
+        subprocess.run(
+            [program, "-in", source], cwd=folder, env=os.environ | ONE_CORE, stdout=handle,
+            stderr=subprocess.STDOUT, check=True,
+        )  # fmt: skip
+    return out.read_text()
+
+
+def scf(atoms: Atoms, folder: Path, job: Job):
+    """The frame with energy, forces and stress and the seconds they took; and all of the answer (ASE's).
+
+    Raises RuntimeError where the SCF cycle did not converge.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_input(folder / "pw.in", atoms, job)
+    start = time.monotonic()
+    text = run("pw.x", "pw.in", folder)
+    seconds = time.monotonic() - start
+    if CONVERGED not in text:
+        raise RuntimeError(f"{folder}: the SCF cycle did not converge")
+    with open(folder / "pw.out") as handle:
+        result = list(read_espresso_out(handle, index=slice(None)))[-1].calc
+    labelled = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=True, info=dict(atoms.info))
+    labelled.info |= {
+        "seconds": round(seconds, 1), "kpts": " ".join(map(str, job.mesh.points)),
+        "bands": job.system.get("nbnd", len(result.get_eigenvalues())), "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+    labels = {key: result.results[key] for key in ("energy", "forces", "stress")}
+    labelled.calc = SinglePointCalculator(labelled, **labels)
+    return labelled, result
+
+
+def version(work: Path) -> str:
+    """What pw.x calls itself. It has no way to be asked: it starts, finds no input, and leaves files."""
+    out = subprocess.run(["pw.x"], cwd=work, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    line = next((line.strip() for line in out.stdout.splitlines() if "Program PWSCF" in line), "unknown")
+    return line.split(" starts")[0]
+
+
+def digest(pseudopotential: str) -> str:
+    """sha256 of a pseudopotential."""
+    return hashlib.sha256((PSEUDO_DIR / pseudopotential).read_bytes()).hexdigest()
