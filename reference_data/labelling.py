@@ -118,7 +118,7 @@ class FrameSet:
             once(target, lambda name=name: compute(name, work / f"scratch{part[0]}"))
 
     def collect(self, work: Path) -> dict[str, dict]:
-        """Add the new labels to the committed files, subtract nothing. Returns what provenance says of them."""
+        """Add the new labels to the committed files, subtract nothing. Returns their provenance."""
         frames = self.committed()
         for path in sorted((work / "labels").glob("*.extxyz")):
             frames.setdefault(path.stem, read(path))

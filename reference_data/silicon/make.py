@@ -2,8 +2,8 @@
 
     python -m reference_data.silicon.make structures        # what is labelled: structures.py; minutes
     python -m reference_data.silicon.make convergence       # cutoff and k-point table, convergence.json
-    python -m reference_data.silicon.make label --part 0/2  # one frame after the other; a second call takes 1/2
-    python -m reference_data.silicon.make collect           # silicon_pbe_{train,val,test}.extxyz, provenance.json
+    python -m reference_data.silicon.make label --part 0/2  # frame after frame; a second call takes 1/2
+    python -m reference_data.silicon.make collect           # silicon_pbe_*.extxyz, provenance.json
 
 Every stage skips what is already on disk in --work, and `label` also what the committed files hold, so the
 script may be killed and started again at any moment, on another machine too; `collect` adds to the committed

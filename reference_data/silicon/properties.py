@@ -1,7 +1,7 @@
 """Equation of state, elastic constants and phonons of diamond silicon with the settings of the frames.
 
     python -m reference_data.silicon.properties compute   # hours; may be killed, goes on where it was
-    python -m reference_data.silicon.properties collect   # silicon_pbe_{properties,phonons}.yaml, properties.json
+    python -m reference_data.silicon.properties collect   # silicon_pbe_{properties,phonons}.yaml
 
 The equation of state is fitted to the 13 perfect crystals of the set (config_type `volume`), so `make.py
 label` comes first. Elastic constants are slopes of the stress between strains of +-1 %, ions relaxed where
@@ -19,11 +19,11 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator, all_changes
 from ase.eos import EquationOfState
-from ase.io import read, write
+from ase.io import read
 from ase.optimize import BFGS
 from phonopy.structure.atoms import PhonopyAtoms
 
-from reference_data.labelling import once
+from reference_data import labelling
 from reference_data.silicon import make, structures
 
 HERE = Path(__file__).parent
@@ -69,17 +69,10 @@ class _Labels(Calculator):
 
 def once(work: Path, name: str, atoms: Atoms) -> Atoms:
     """Labels of a structure, computed unless they are there."""
-    target = work / f"{name}.extxyz"
-    if not target.exists():
-        atoms.info["config_type"] = "crystal"
-        write(
-            target.with_suffix(".tmp"),
-            make.run_pw(atoms, work / "scratch", accuracy=ACCURATE),
-            format="extxyz",
-        )
-        os.replace(target.with_suffix(".tmp"), target)
-        print(name, flush=True)
-    return read(target)
+    atoms.info["config_type"] = "crystal"
+    return labelling.once(
+        work / f"{name}.extxyz", lambda: make.run_pw(atoms, work / "scratch", accuracy=ACCURATE)
+    )
 
 
 def strained(work: Path, name: str, a: float, strain: np.ndarray, relax: bool) -> Atoms:
@@ -112,7 +105,7 @@ def as_atoms(cell: PhonopyAtoms) -> Atoms:
 # ---------------------------------------------------------------- results
 def equation_of_state(work: Path) -> dict[str, float]:
     """Birch-Murnaghan of the perfect crystals: a (A), E (eV/atom), B (GPa), B', and their fit errors."""
-    frames = make.committed()
+    frames = make.frame_set().committed()
     for path in sorted((work.parent / "labels").glob("volume-*.extxyz")):
         frames.setdefault(path.stem, read(path))
     crystals = [f for name, f in frames.items() if name.startswith("volume-")]
@@ -192,7 +185,9 @@ def collect(work: Path) -> None:
         ),
         **{name: scalar(value, "GPa") for name, value in constants.items()},
     }
-    (HERE / "silicon_pbe_properties.yaml").write_text(json.dumps(entries, indent=1) + "\n")  # JSON is YAML
+    file = HERE / "silicon_pbe_properties.yaml"
+    kept = json.loads(file.read_text()) if file.exists() else {}  # the vacancy comes from vacancy.py
+    file.write_text(json.dumps(kept | entries, indent=1) + "\n")  # JSON is YAML
     record = {
         "equation_of_state": eos,
         "fitted_scales": FITTED_SCALES,
