@@ -5,10 +5,11 @@ An expensive force F is asked every `every` steps; between two of them moves a c
 
     v += n dt/2 (F - f)/m;   n velocity Verlet steps of dt with f;   v += n dt/2 (F - f)/m
 
-The expensive surface is sampled and its energy conserved, whatever f is: f decides only how large the error in
-dt is, which is that of a step n dt for F - f and of dt for f. n = 1 is velocity Verlet with F alone. After each of them follows an Ornstein-Uhlenbeck step of the velocities, with the momentum held at
-zero: a crystal at constant energy would keep the energies that its modes were given at the start. The heat
-that it brings in is kept, so that E + K - heat is conserved.
+The expensive surface is sampled and its energy conserved, whatever f is: f decides only how large the error
+in dt is, which is that of a step n dt for F - f and of dt for f. n = 1 is velocity Verlet with F alone.
+After each F follows an Ornstein-Uhlenbeck step of the velocities, with the momentum held at zero: a crystal
+at constant energy would keep the energies that its modes were given at the start. The heat that it brings in
+is kept, so that E + K - heat is conserved.
 
 A run is one small file (positions and velocities of every step in single precision, what is needed to go on
 in double), written after each expensive force.
@@ -89,6 +90,13 @@ class Run:
 def kinetic_energy(masses: np.ndarray, velocities: np.ndarray) -> float:
     """Of (n_atoms, 3) A/fs, eV."""
     return 0.5 * MASS_VELOCITY_SQUARED * float((masses[:, None] * velocities**2).sum())
+
+
+def thermal(atoms: Atoms, temperature_K: float, rng: np.random.Generator) -> None:
+    """Velocities of Maxwell and Boltzmann, with no momentum."""
+    masses = atoms.get_masses()[:, None]
+    momenta = rng.standard_normal((len(atoms), 3)) * np.sqrt(masses * units.kB * temperature_K)
+    atoms.set_momenta(momenta - masses / masses.sum() * momenta.sum(axis=0))
 
 
 def start(atoms: Atoms, sites: np.ndarray, protocol: Protocol) -> Run:

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,4 +182,6 @@ class Server:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._socket.close()
+        with warnings.catch_warnings():  # pw.x takes the closed socket for a failure
+            warnings.simplefilter("ignore")
+            self._socket.close()

@@ -4,8 +4,8 @@
     python -m reference_data.silicon.md collect           # the file of the run and the references made of it
 
 PBE forces come from a pw.x that is kept running; mace-si moves the atoms between two of them (dynamics.py:
-the surface that is sampled is that of PBE). The start is drawn by mace-si at the same temperature. The committed
-silicon_pbe_md.npz holds all that is needed to go on: on another machine `run` starts from it.
+the surface that is sampled is that of PBE). The start is drawn by mace-si at the same temperature. The
+committed silicon_pbe_md.npz holds all that is needed to go on: on another machine `run` starts from it.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import numpy as np
 from ase import units
 from ase.build import bulk
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 
 from mlipbench.core.potential import Potential
 from mlipbench.potentials.calculator import EmbeddedCalculator
@@ -37,8 +36,7 @@ def drawn(seed: int, protocol: dynamics.Protocol = PROTOCOL) -> dynamics.Run:
     crystal = bulk("Si", cubic=True, a=md_references.lattice_constant()) * (2, 2, 2)
     atoms, rng = crystal.copy(), np.random.default_rng(seed)
     atoms.calc = EmbeddedCalculator(silicon())
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * protocol.temperature_K, rng=rng)
-    Stationary(atoms)
+    dynamics.thermal(atoms, 2 * protocol.temperature_K, rng)
     Langevin(
         atoms, protocol.timestep_fs * units.fs, temperature_K=protocol.temperature_K,
         friction=0.01 / units.fs, rng=rng, fixcm=False,
