@@ -162,7 +162,7 @@ class Server:
         """Labels at positions (n_atoms, 3) A. Raises RuntimeError where the SCF cycle did not converge."""
         start = time.monotonic()
         self._atoms.positions[:] = positions
-        self._socket.calculate(self._atoms, ["energy", "forces", "stress"])
+        self._socket.calculate(self._atoms, ["energy", "forces", "stress"], ["positions"])
         found = self._socket.results
         seconds = time.monotonic() - start
         with open(self.out) as handle:

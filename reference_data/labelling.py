@@ -88,7 +88,7 @@ class FrameSet:
         if not record.exists() or json.loads(record.read_text()).get("settings") != self.settings:
             return {}
         files = [self.folder / f"{self.prefix}_{part}.extxyz" for part in PARTS]
-        frames = [frame for file in files if file.exists() for frame in read(file, ":")]
+        frames = [frame for file in files if _holds_frames(file) for frame in read(file, ":")]
         return {frame.info["trajectory"]: frame for frame in frames}
 
     def make_structures(self, work: Path, build: Callable[[str], Atoms], wanted: Sequence[str]) -> None:
@@ -137,6 +137,11 @@ class FrameSet:
                 "dates": sorted({frame.info["date"] for frame in mine}),
             }
         return files
+
+
+def _holds_frames(file: Path) -> bool:
+    """Of a set that has just begun a part may be empty."""
+    return file.exists() and file.stat().st_size > 0
 
 
 def _build(work: Path, name: str, build: Callable[[str], Atoms]) -> None:

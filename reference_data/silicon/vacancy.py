@@ -25,6 +25,7 @@ from mlipbench.data.manifest_file import MANIFEST, read_document, write_document
 from mlipbench.data.references import update_manifest
 from mlipbench.potentials.calculator import EmbeddedCalculator
 from mlipbench.potentials.embedded import silicon
+from reference_data import cubic_crystal
 from reference_data.labelling import once
 from reference_data.silicon import make
 from reference_data.silicon.md_references import lattice_constant
@@ -128,13 +129,12 @@ def collect(work: Path, folder: Path = HERE) -> None:
     perfect = read(work / "perfect.extxyz")
     per_atom = perfect.get_potential_energy() / len(perfect)
     energies = [s.get_potential_energy() - len(s) * per_atom for s in steps]
-    settings = f"63 atoms relaxed at a = {lattice_constant():.4f} A, 2 x 2 x 2 k-points"
-    entry = {
-        "value": round(energies[-1], 4), "unit": "eV", "level_of_theory": "PBE",
-        "source": f"computed for mlipbench with Quantum ESPRESSO, {settings}; vacancy.json, vacancy.py",
-    }  # fmt: skip
-    file = folder / "silicon_pbe_properties.yaml"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {NAME: entry}, indent=1) + "\n")
+    source = (
+        f"computed for mlipbench with Quantum ESPRESSO, 63 atoms relaxed at a = {lattice_constant():.4f} A, "
+        "2 x 2 x 2 k-points; vacancy.json, method in vacancy.py"
+    )
+    entry = cubic_crystal.scalar(energies[-1], "eV", "PBE", source)
+    cubic_crystal.write_scalars(folder / "silicon_pbe_properties.yaml", {NAME: entry})
     record = {
         "settings": make.SETTINGS,
         "accuracy": ACCURATE,
