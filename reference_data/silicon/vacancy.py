@@ -36,7 +36,7 @@ ACCURATE = 100.0  # the SCF cycle is converged so much further than for the fram
 RELAXED_eV_A = 0.01
 MOST_STEPS = 40
 RATTLE_A = 0.03  # no symmetry is left at the start
-PAIRING_A = 0.15  # by which the neighbours of the vacancy are moved together, two and two
+PAIRING_A = 0.4  # by which the neighbours of the vacancy are moved together, two and two
 RIGID = 10.0  # eV/A^2, put on translations of the whole cell, which no force holds
 
 
