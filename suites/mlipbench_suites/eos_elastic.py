@@ -146,7 +146,8 @@ class EosElastic(Suite):
         "the strain make the error. The smallest eigenvalue must be positive [@mouhat2014]. The bulk modulus "
         "of the elastic constants must be that of the equation of state, which is measured another way. "
         "For a vacancy, an atom is taken out of a repeated cell of the crystal at rest, and the others are "
-        "relaxed from two starts without symmetry, in one of which its neighbours are paired; the lower end counts."
+        "relaxed from two starts without symmetry, in one of which its neighbours are paired; the lower end "
+        "counts."
     )
     citations = (
         literature.EQUATION_OF_STATE,
