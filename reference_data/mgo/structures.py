@@ -28,6 +28,7 @@ CHARGE_E = 1.7
 MADELUNG = 1.747565  # rock salt, nearest neighbours
 CLOSEST_A = 1.5  # of any two ions: below, the cores of the pseudopotentials overlap
 TIMESTEP_FS = 2.0
+STEPS = (400, 600)  # of each run, drawn between
 K_SPACING = 2 * LATTICE_A  # A: n k-points along an axis of length K_SPACING / n, 1 for the 64-atom cell
 
 KINDS = (
@@ -131,7 +132,7 @@ def _attempt(kind: Kind, index: int, rng: np.random.Generator) -> Atoms:
     Langevin(
         atoms, TIMESTEP_FS * units.fs, temperature_K=temperature, friction=0.02 / units.fs, rng=rng,
         fixcm=False,
-    ).run(int(rng.integers(400, 600)))  # fmt: skip
+    ).run(int(rng.integers(*STEPS)))  # fmt: skip
     return Atoms(
         atoms.symbols, atoms.get_positions(wrap=True), cell=atoms.cell, pbc=True,
         info={"temperature_K": round(temperature, 1)},
