@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 from ase.build import bulk
 
-from mlipbench.data.manifest_file import MANIFEST, read_document, write_document
-from mlipbench.data.references import update_manifest
-from reference_data import cubic_crystal, espresso
+from mlipbench.data.manifest_file import MANIFEST
+from reference_data import cubic_crystal, espresso, labelling
 from reference_data.espresso import Mesh
 from reference_data.mgo import make, structures
 
@@ -143,27 +142,24 @@ def collect(work: Path) -> None:
 
 
 def _enter(units: dict[str, str], with_phonons: bool) -> None:
-    manifest = HERE.parent / MANIFEST
-    document = read_document(manifest)
+    # before the table of convergence is there nobody knows how far the settings are from better ones
     common = {
-        "level_of_theory": make.THEORY,
-        "licence": "MIT",
-        "source": SOURCE,
-        "script": "mgo/properties.py",
-    }
-    document["references"]["mgo_lda_properties"] = {
-        "title": "Rock salt MgO: Born charge, dielectric constant, equation of state, static lattice",
-        "kind": "scalar", "file": "mgo/mgo_lda_properties.yaml", "sha256": None, "units": units, **common,
-        "verified": True,
+        "level_of_theory": make.THEORY, "source": SOURCE, "script": "mgo/properties.py",
+        "verified": (HERE / "convergence.json").exists(),
+    }  # fmt: skip
+    entries = {
+        "mgo_lda_properties": {
+            "title": "Rock salt MgO: Born charge, dielectric constant, equation of state, static lattice",
+            "kind": "scalar", "file": "mgo/mgo_lda_properties.yaml", "units": units, **common,
+        },
     }  # fmt: skip
     if with_phonons:
-        document["references"]["mgo_lda_phonons"] = {
+        entries["mgo_lda_phonons"] = {
             "title": "Force constants of MgO from one displaced atom in 64, with Born charges",
-            "kind": "phonons", "file": "mgo/mgo_lda_phonons.yaml", "sha256": None,
-            "units": {"force_constants": "eV/A^2"}, **common, "verified": True,
+            "kind": "phonons", "file": "mgo/mgo_lda_phonons.yaml",
+            "units": {"force_constants": "eV/A^2"}, **common,
         }  # fmt: skip
-    write_document(manifest, document)
-    update_manifest(manifest)
+    labelling.enter(HERE.parent / MANIFEST, entries)
 
 
 def main() -> None:

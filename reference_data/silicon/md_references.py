@@ -19,9 +19,8 @@ from mlipbench.analysis.drift import drift
 from mlipbench.core.potential import Potential
 from mlipbench.core.structure import Structure
 from mlipbench.core.units import conversion_factor
-from mlipbench.data.manifest_file import MANIFEST, read_document, write_document
-from mlipbench.data.references import update_manifest
-from reference_data import dynamics
+from mlipbench.data.manifest_file import MANIFEST
+from reference_data import dynamics, labelling
 from reference_data.espresso import Answer
 
 HERE = Path(__file__).parent
@@ -160,12 +159,23 @@ def collect(run: dynamics.Run, others: Mapping[str, np.ndarray], folder: Path) -
     (folder / "silicon_pbe_md.yaml").write_text(json.dumps(scalars, indent=1) + "\n")  # JSON is YAML
     (folder / "silicon_pbe_md.json").write_text(json.dumps(record, indent=1) + "\n")
     of = f"silicon at {temperature:g} K, {length} of molecular dynamics"
-    _enter(folder.parent / MANIFEST, {
+    common = {
+        "level_of_theory": theory, "source": SOURCE, "script": "silicon/md.py", "verified": verified,
+    }  # fmt: skip
+    entries = {
         "silicon_pbe_md_rdf": (f"g(r) of {of}", "curve", "csv", {"r": "A", "g_SiSi": "1"}),
-        "silicon_pbe_md_vdos": (f"Velocity spectrum of {of}", "curve", "csv",
-                                {"wavenumber": "cm^-1", "density": "cm"}),
+        "silicon_pbe_md_vdos": (
+            f"Velocity spectrum of {of}", "curve", "csv", {"wavenumber": "cm^-1", "density": "cm"}
+        ),
         "silicon_pbe_md": (f"Pressure of {of}", "scalar", "yaml", dict.fromkeys(scalars, "bar")),
-    }, verified)  # fmt: skip
+    }  # fmt: skip
+    labelling.enter(
+        folder.parent / MANIFEST,
+        {
+            name: {"title": title, "kind": kind, "file": f"silicon/{name}.{suffix}", "units": units, **common}
+            for name, (title, kind, suffix, units) in entries.items()
+        },
+    )
     print(json.dumps(record, indent=1), "verified" if verified else "not verified: drawn, never gates")
 
 
@@ -211,19 +221,3 @@ def _curve(path: Path, header: Mapping[str, str], columns: str, x, y, error) -> 
     lines = [f"# {key}: {value}" for key, value in header.items()]
     rows = [f"{a:.5g},{b:.6g},{e:.3g}" for a, b, e in zip(x, y, error, strict=True)]
     path.write_text("\n".join([*lines, f"{columns},error", *rows]) + "\n")
-
-
-def _enter(manifest: Path, entries: Mapping[str, tuple], verified: bool) -> None:
-    document = read_document(manifest)
-    references = document["references"]
-    for name, (title, kind, suffix, of) in entries.items():
-        references.pop(name, None)
-        last = max(n for n, known in enumerate(references) if known.startswith("silicon_pbe"))
-        entry = {
-            "title": title, "kind": kind, "file": f"silicon/{name}.{suffix}", "sha256": None, "units": of,
-            "level_of_theory": "PBE", "licence": "MIT", "source": SOURCE, "script": "silicon/md.py",
-            "verified": verified,
-        }  # fmt: skip
-        references.insert(last + 1, name, entry)
-    write_document(manifest, document)
-    update_manifest(manifest)
