@@ -6,6 +6,10 @@
 PBE forces come from a pw.x that is kept running; mace-si moves the atoms between two of them (dynamics.py:
 the surface that is sampled is that of PBE). The start is drawn by mace-si at the same temperature. The
 committed silicon_pbe_md.npz holds all that is needed to go on: on another machine `run` starts from it.
+
+The thermostat gives each mode a new energy within 500 fs and blurs the spectrum by 11 cm^-1, less than a window
+of a picosecond does. At constant energy the modes of a harmonic crystal keep theirs: drawn once, they leave
+the heights of the first peaks of g(r) uncertain by 2.5 to 4.4 %, however long the run is.
 """
 
 import argparse
@@ -24,7 +28,7 @@ from reference_data.silicon import make, md_references
 
 HERE = Path(__file__).parent
 COMMITTED = HERE / "silicon_pbe_md.npz"
-PROTOCOL = dynamics.Protocol(timestep_fs=3.0, every=4, temperature_K=300.0, relaxation_fs=1000.0, seed=1)
+PROTOCOL = dynamics.Protocol(timestep_fs=3.0, every=4, temperature_K=300.0, relaxation_fs=500.0, seed=1)
 PREPARATION_FS = 3000.0  # of mace-si, relaxation 100 fs
 ACCURACY = 100.0  # the SCF cycle is converged so much further than for the frames
 EMPTY_BANDS = 4  # the gap is wide on this mesh: the smearing touches none (column `smearing` proves it)
