@@ -149,14 +149,17 @@ class Server:
         self.out = folder / "pw.out"
         self._read = 0
         self._atoms = atoms.copy()
+        self._process: subprocess.Popen | None = None
         self._socket = SocketIOCalculator(unixsocket=f"pw_{uuid4().hex[:12]}", launch_client=self._launch)
 
     def _launch(self, atoms, properties=None, port=None, unixsocket=None) -> subprocess.Popen:
         with open(self.out, "w") as handle:
-            return subprocess.Popen(
+            self._process = subprocess.Popen(
                 ["pw.x", "--ipi", f"{unixsocket}:UNIX", "-in", "pw.in"], cwd=self.out.parent,
                 env=os.environ | ONE_CORE, stdout=handle, stderr=subprocess.STDOUT,
             )  # fmt: skip
+
+        return self._process
 
     def __call__(self, positions: np.ndarray) -> Answer:
         """Labels at positions (n_atoms, 3) A. Raises RuntimeError where the SCF cycle did not converge."""
@@ -182,6 +185,8 @@ class Server:
         return self
 
     def __exit__(self, *exception) -> None:
-        with warnings.catch_warnings():  # pw.x takes the closed socket for a failure
+        if self._process is not None:
+            self._process.terminate()  # it would end its SCF cycle before it sees that nobody listens
+        with warnings.catch_warnings():  # of its exit status
             warnings.simplefilter("ignore")
             self._socket.close()

@@ -7,12 +7,14 @@ PBE forces come from a pw.x that is kept running; mace-si moves the atoms betwee
 the surface that is sampled is that of PBE). The start is drawn by mace-si at the same temperature. The
 committed silicon_pbe_md.npz holds all that is needed to go on: on another machine `run` starts from it.
 
-The thermostat gives each mode a new energy within 500 fs and blurs the spectrum by 11 cm^-1, less than a window
-of a picosecond does. At constant energy the modes of a harmonic crystal keep theirs: drawn once, they leave
+The thermostat gives each mode a new energy within 500 fs and blurs the spectrum by 11 cm^-1, less than a
+window of a picosecond does. At constant energy the modes of a harmonic crystal keep theirs: drawn once, they leave
 the heights of the first peaks of g(r) uncertain by 2.5 to 4.4 %, however long the run is.
 """
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,7 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     state = args.work / "state.npz"
     if args.stage == "run":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave `with`: pw.x goes too
         with server(args.work) as slow:
             run(state, args.steps, slow, silicon())
     else:

@@ -191,3 +191,18 @@ def test_a_server_refuses_what_did_not_converge(tmp_path, monkeypatch):
         pytest.raises(RuntimeError, match=r"pw\.out: expected one converged SCF cycle a step, got 0"),
     ):
         server(atoms.positions)
+
+
+def test_pw_ends_with_the_server(tmp_path, monkeypatch):
+    """Also in the middle of a run: it would hold a core until its SCF cycle ends."""
+    fake_pw(tmp_path, monkeypatch)
+    atoms, _ = crystal()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        espresso.Server(atoms, tmp_path / "work", job(), {}) as server,
+    ):
+        server(atoms.positions)
+        process = server._process
+        assert process.poll() is None
+        raise KeyboardInterrupt
+    assert process.poll() is not None
