@@ -8,8 +8,8 @@ the surface that is sampled is that of PBE). The start is drawn by mace-si at th
 committed silicon_pbe_md.npz holds all that is needed to go on: on another machine `run` starts from it.
 
 The thermostat gives each mode a new energy within 500 fs and blurs the spectrum by 11 cm^-1, less than a
-window of a picosecond does. At constant energy the modes of a harmonic crystal keep theirs: drawn once, they leave
-the heights of the first peaks of g(r) uncertain by 2.5 to 4.4 %, however long the run is.
+window of a picosecond does. At constant energy the modes of a harmonic crystal keep theirs: drawn once, they
+leave the heights of the first peaks of g(r) uncertain by 2.5 to 4.4 %, however long the run is.
 """
 
 import argparse
