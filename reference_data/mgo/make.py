@@ -28,7 +28,7 @@ SETTINGS = {
     "ecutwfc_Ry": 40.0,
     "ecutrho_Ry": 320.0,
     "kpts_of_64_atoms": [1, 1, 1],
-    "koffset": "none",
+    "koffset": "half a step along each axis",
     "occupations": "fixed",
     "conv_thr_Ry_per_64_atoms": 1e-6,
 }
