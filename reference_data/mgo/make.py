@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import read
 
+from mlipbench.data.manifest_file import MANIFEST
 from reference_data import espresso, labelling
 from reference_data.espresso import Mesh
 from reference_data.mgo import structures
@@ -99,6 +100,21 @@ def collect(work: Path) -> None:
         "files": frame_set().collect(work),
     }
     (HERE / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n")
+    common = {
+        "kind": "frames", "units": {"energy": "eV", "forces": "eV/A", "stress": "eV/A^3"},
+        "level_of_theory": THEORY, "script": "mgo/make.py", "verified": True,
+        "source": "computed for mlipbench with Quantum ESPRESSO; settings in mgo/provenance.json, how "
+        "far they are from better ones in mgo/convergence.json",
+    }  # fmt: skip
+    title = "MgO, {}; rock salt 300 to 2000 K, strained, compressed, expanded, Schottky pairs"
+    purpose = {"train": "for training", "val": "for validation during training", "test": "held out"}
+    labelling.enter(
+        HERE.parent / MANIFEST,
+        {
+            f"mgo_lda_{part}": {"title": title.format(said), "file": f"mgo/mgo_lda_{part}.extxyz", **common}
+            for part, said in purpose.items()
+        },
+    )
     print(json.dumps(provenance, indent=1))
 
 
