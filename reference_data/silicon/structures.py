@@ -8,7 +8,6 @@ Frames with two atoms closer than 1.9 A are left out: there the pseudopotential 
 
 import hashlib
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms, units
@@ -20,22 +19,13 @@ from ase.neighborlist import neighbor_list
 
 from mlipbench.core.structure import Structure
 from mlipbench.potentials.analytic import stillinger_weber_silicon
+from reference_data import labelling
+from reference_data.espresso import Mesh
+from reference_data.labelling import Kind
 
 LATTICE_A = 5.469  # PBE lattice constant of silicon, used to place the cells; not a result
 CLOSEST_A = 1.9  # twice the core radius of the pseudopotential
 K_SPACING = 2 * 2 * LATTICE_A  # A: n k-points along an axis of length K_SPACING / n, 2 for the 64-atom cell
-SHARES = (("test", 0.25), ("val", 0.1))  # of every kind of frame; the rest is for training
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of frame: how many, of what, how hot."""
-
-    name: str  # config_type
-    count: int
-    temperature_K: tuple[float, float]  # drawn between; (0, 0): as built, no dynamics
-    strain: float = 0.0  # components of a random symmetric strain
-    scale: tuple[float, float] = (1.0, 1.0)  # of the lattice constant
 
 
 KINDS = (
@@ -73,35 +63,22 @@ class StillingerWeber(Calculator):
         self.results = {"energy": answer.energy, "forces": answer.forces}
 
 
-def names() -> list[tuple[str, Kind, int]]:
-    """(frame name, kind, number within the kind) of the whole set."""
-    return [(f"{kind.name}-{index:02d}", kind, index) for kind in KINDS for index in range(kind.count)]
-
-
 def split_of() -> dict[str, str]:
-    """Frame name -> train, val or test. Decided by the hash of the name, so it never changes.
-
-    Within a kind the frames are ordered by sha256 of their name; the first go to test and val.
-    """
-    split = {}
-    for kind in KINDS:
-        mine = [name for name, k, _ in names() if k is kind]
-        mine.sort(key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-        parts = [part for part, share in SHARES for _ in range(math.ceil(share * len(mine)))]
-        split |= {name: parts[i] if i < len(parts) else "train" for i, name in enumerate(mine)}
-    return split
+    """Frame name -> train, val or test."""
+    return labelling.split_of(KINDS)
 
 
-def k_points(atoms: Atoms) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Mesh and offset of the same k-point density for every cell; one point along a vacuum."""
+def k_points(atoms: Atoms) -> Mesh:
+    """The same k-point density for every cell; one point along a vacuum."""
     mesh = [max(1, round(K_SPACING / length)) for length in atoms.cell.lengths()]
     if atoms.info["config_type"] == "surface":
         mesh[2] = 1
-    return tuple(mesh), tuple(int(n > 1) for n in mesh)
+    return Mesh(tuple(mesh), tuple(int(n > 1) for n in mesh))
 
 
-def structure(name: str, kind: Kind, index: int) -> Atoms:
+def structure(name: str) -> Atoms:
     """The frame of a name, from its own random stream."""
+    kind, index = next((kind, index) for n, kind, index in labelling.names(KINDS) if n == name)
     seed = int.from_bytes(hashlib.sha256(f"{name}, 2".encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
     for _ in range(20):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlipbench.api import Data, DataError, Measurement, Outcome, Table, conversion_factor, elastic, eos
-from mlipbench_suites import elastic_figures, methods, relaxation
+from mlipbench_suites import elastic_figures, methods, relaxation, vacancy
 from mlipbench_suites.drawing import FloatArray
 
 if TYPE_CHECKING:
@@ -63,6 +63,14 @@ def measure(p: EosElasticParams, data: Data) -> Outcome:
         outcome.notes.append(f"No equation of state: {error}.")
     outcome.measurements += [*_equation_of_state(fit, references), *_elastic(constants, references)]
     outcome.measurements += _averages(constants, fit)
+    if p.vacancy_repeat is not None:
+        known = data.has("reference_vacancy_formation_energy")
+        outcome.measurements += vacancy.measure(
+            data,
+            n_atoms * int(np.prod(p.vacancy_repeat)),
+            data.array("reference_vacancy_formation_energy") if known else None,
+            str(data.array("theory_vacancy_formation_energy")[0]) if known else "",
+        )
     outcome.tables = [_summary(fit, constants, references), _matrix(p, constants)]
     outcome.notes += _words(data, constants, references)
     curve = data.array("reference_curve") if data.has("reference_curve") else None

@@ -158,6 +158,17 @@ def eos_elastic(p: EosElasticParams, start: Structure, has_stress: bool) -> str:
         "strain and averaged over the point group [@togo2024]; their standard errors combined the scatter of "
         "equivalent entries and the change with the strain. Moduli of a polycrystal were those of Hill "
         "[@hill1952]; Born's condition of stability was the smallest eigenvalue [@mouhat2014]."
+        f"{_vacancy(p, len(start))}"
+    )
+
+
+def _vacancy(p: EosElasticParams, n_atoms: int) -> str:
+    if p.vacancy_repeat is None:
+        return ""
+    n = n_atoms * p.vacancy_repeat[0] * p.vacancy_repeat[1] * p.vacancy_repeat[2]
+    return (
+        f" The formation energy of a vacancy was that of {n - 1} atoms relaxed in a cell of {n} at rest, the "
+        "lower from two starts without symmetry, less as many atoms of the crystal."
     )
 
 

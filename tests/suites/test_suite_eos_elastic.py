@@ -250,7 +250,41 @@ def test_wrong_stress_contradicts_the_energy():
     assert m["bulk_modulus_agreement"].value == pytest.approx(-25, abs=0.5)
 
 
+def test_a_vacancy_of_pairs_costs_the_cohesive_energy():
+    """With a pair potential E_f is the cohesive energy, from the crystal itself, less the relaxation: a few
+    per cent. N for N - 1 would be off by 100 %.
+    """
+    argon = Structure.from_ase(bulk("Ar", a=5.26, cubic=True))
+    _, m = crystal_of(lennard_jones_argon(), argon, vacancy_repeat=(3, 3, 3))
+    relaxed = m["vacancy_formation_energy"].value
+    answer = lennard_jones_argon().evaluate([argon], ["energy"])[0]
+    assert 0.95 < relaxed / (-answer.energy / 4) < 1.0
+
+
+def test_the_vacancy_of_silicon_is_held_against_its_reference():
+    """Stillinger and Weber's: 2 epsilon = 4.3366 eV with the symmetry of the crystal (exact: all angles stay
+    ideal), 2.82 where the neighbours pair (H. Balamane et al., Phys. Rev. B 46, 2250 (1992)).
+    """
+    cubic = Structure.from_ase(bulk("Si", a=5.44, cubic=True))
+    known = {"vacancy": scalar(2.82, "eV")}
+    asked = {"vacancy_repeat": (2, 2, 2), "vacancy_formation_energy": {"reference": "vacancy"}}
+    outcome, m = crystal_of(stillinger_weber_silicon(), cubic, known, **asked)
+    assert m["vacancy_formation_energy"].value == pytest.approx(2.82, abs=0.03)
+    assert "ends at 4.337 eV" in m["vacancy_formation_energy"].note
+    assert verdicts(EosElastic, outcome)["vacancy_error"] == "PASS"
+    known = {"vacancy": scalar(1.2 * m["vacancy_formation_energy"].value, "eV", 0.01)}
+    outcome, _ = crystal_of(stillinger_weber_silicon(), cubic, known, **asked)
+    assert verdicts(EosElastic, outcome)["vacancy_error"] == "FAIL"
+
+
 def test_inputs_are_refused_in_words():
+    with pytest.raises(ValueError, match="expected vacancy_repeat beside it"):
+        EosElastic.Params(structure=CRYSTAL, vacancy_formation_energy={"file": "a"})
+    salt = Structure.from_ase(bulk("NaCl", "rocksalt", a=5.6))
+    with pytest.raises(InputError, match="needs a crystal of one element, got Na, Cl"):
+        EosElastic().structures(
+            EosElastic.Params(structure=CRYSTAL, vacancy_repeat=(2, 2, 2)), Fake(start=salt)
+        )
     with pytest.raises(ValueError, match=r"expected names C11.*got C21, K"):
         EosElastic.Params(structure=CRYSTAL, elastic_constants={"C21": {"file": "a"}, "K": {"file": "a"}})
     with pytest.raises(ValueError, match="two strains, rising"):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from mlipbench.core.shipped import reference_data
 from mlipbench.core.units import EV_PER_A3_IN_GPA
 from mlipbench.data.references import Manifest
+from reference_data.espresso import Mesh
+from reference_data.silicon import structures
 
 PARTS = ("train", "val", "test")
 FOLDER = reference_data() / "silicon"
@@ -28,17 +29,7 @@ def bulk(parts):
     return [f for frames in parts.values() for f in frames if f.config_type != "isolated_atom"]
 
 
-@pytest.fixture(scope="module")
-def structures():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import structures
-    finally:
-        sys.path.remove(str(FOLDER))
-    return structures
-
-
-def test_the_split_is_the_frozen_one(parts, structures):
+def test_the_split_is_the_frozen_one(parts):
     """Each frame comes from a run of its own and lies where the hash of its name puts it."""
     split = structures.split_of() | {"isolated_atom": "train"}
     provenance = json.loads((FOLDER / "provenance.json").read_text())["files"]
@@ -55,7 +46,7 @@ def test_the_split_is_the_frozen_one(parts, structures):
     assert len(seen) == len(set(seen))
 
 
-def test_every_kind_is_in_training_and_test(parts, structures):
+def test_every_kind_is_in_training_and_test(parts):
     kinds = {kind.name for kind in structures.KINDS}
     assert kinds == {f.config_type for f in parts["test"]}
     assert kinds | {"isolated_atom"} == {f.config_type for f in parts["train"]}
@@ -70,21 +61,21 @@ def test_net_forces_vanish(bulk):
     assert max(np.abs(f.forces.sum(axis=0)).max() for f in bulk) < 5e-3
 
 
-def test_no_contact_below_the_pseudopotential_cores(bulk, structures):
+def test_no_contact_below_the_pseudopotential_cores(bulk):
     assert min(structures.closest(f.structure.to_ase()) for f in bulk) >= structures.CLOSEST_A
 
 
-def test_k_point_density_is_that_of_the_large_cell(structures):
+def test_k_point_density_is_that_of_the_large_cell():
     """8 atoms: 4 x 4 x 4; 64 atoms: 2 x 2 x 2; a slab: one point along its vacuum."""
     from ase.build import bulk, diamond100
 
     cell = bulk("Si", cubic=True, a=structures.LATTICE_A)
     cell.info["config_type"] = "strained"
-    assert structures.k_points(cell) == ((4, 4, 4), (1, 1, 1))
-    assert structures.k_points(cell * (2, 2, 2)) == ((2, 2, 2), (1, 1, 1))
+    assert structures.k_points(cell) == Mesh((4, 4, 4), (1, 1, 1))
+    assert structures.k_points(cell * (2, 2, 2)) == Mesh((2, 2, 2), (1, 1, 1))
     slab = diamond100("Si", (2, 1, 8), a=structures.LATTICE_A, vacuum=4.5)
     slab.info["config_type"] = "surface"
-    assert structures.k_points(slab)[0][2] == 1
+    assert structures.k_points(slab).points[2] == 1
 
 
 def _perfect(frames):

@@ -1,0 +1,265 @@
+"""Stages of the reference sets with a cheap potential for pw.x: killed, started again, collected."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import read
+
+from mlipbench.core.shipped import reference_data
+from mlipbench.data.curves import read_curve
+from mlipbench.data.manifest_file import read_document, write_document
+from mlipbench.data.references import Manifest
+from mlipbench.data.scalars import read_scalars
+from reference_data import cubic_crystal, dynamics, labelling
+from reference_data.labelling import Kind
+from reference_data.silicon import make, md_references, vacancy
+from reference_data.silicon.structures import StillingerWeber
+
+KINDS = (Kind("one", 4, (0, 0)), Kind("two", 8, (0, 0)))
+
+
+def labels(atoms: Atoms, *_, **__) -> Atoms:
+    """Stillinger-Weber's, with what a labelled frame carries beside them."""
+    atoms = atoms.copy()
+    atoms.calc = StillingerWeber()
+    found = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces(), "stress": np.zeros(6)}
+    atoms.calc = SinglePointCalculator(atoms, **found)
+    atoms.info |= {"seconds": 1.5, "date": "2026-01-01"}
+    return atoms
+
+
+def frames(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir(exist_ok=True)
+    return labelling.FrameSet(
+        folder, "toy", {"ecutwfc_Ry": 24.0}, labelling.order(KINDS), labelling.split_of(KINDS)
+    )
+
+
+class Killed(Exception):
+    pass
+
+
+def test_labelling_goes_on_where_it_was_killed(tmp_path):
+    """Nothing is computed twice: not in a work folder, and not on a machine that has the committed files."""
+    mine, asked = frames(tmp_path), []
+
+    def compute(name, scratch):
+        asked.append(name)
+        if len(asked) == 5:
+            raise Killed
+        atoms = bulk("Si", cubic=True, a=5.4)
+        atoms.info |= {"trajectory": name, "config_type": name[:3]}
+        return labels(atoms)
+
+    (tmp_path / "work").mkdir()
+    with pytest.raises(Killed):
+        mine.label(tmp_path / "work", (0, 1), "*", compute)
+    assert not list((tmp_path / "work" / "labels").glob("*.tmp"))
+    (tmp_path / "set" / "provenance.json").write_text(json.dumps({"settings": mine.settings}))
+    files = mine.collect(tmp_path / "work")
+    assert sum(entry["frames"] for entry in files.values()) == 4
+    (tmp_path / "elsewhere").mkdir()
+    mine.label(tmp_path / "elsewhere", (0, 1), "*", compute)
+    assert sorted(asked) == sorted([*mine.order, asked[4]])
+    files = mine.collect(tmp_path / "elsewhere")
+    assert [entry["frames"] for entry in files.values()] == [entry["planned"] for entry in files.values()]
+    assert sum(entry["frames"] for entry in files.values()) == 12
+    assert set(mine.committed()) == set(mine.order)
+    assert replace(mine, settings={"ecutwfc_Ry": 30.0}).committed() == {}  # labels are not mixed
+
+
+def test_parts_share_the_frames(tmp_path):
+    mine, asked = frames(tmp_path), []
+
+    def compute(name, scratch):
+        asked.append((name, scratch.name))
+        return labels(bulk("Si", cubic=True, a=5.4))
+
+    (tmp_path / "work").mkdir()
+    for part in range(3):
+        mine.label(tmp_path / "work", (part, 3), "two-*", compute)
+    assert sorted(name for name, _ in asked) == [f"two-{n:02d}" for n in range(8)]
+    assert {scratch for _, scratch in asked} == {"scratch0", "scratch1", "scratch2"}
+
+
+def test_the_order_of_labelling_is_balanced():
+    """After half of the order about half of every kind is there: an unfinished set can be trained on."""
+    half = labelling.order(KINDS)[:6]
+    assert [sum(name.startswith(kind.name) for name in half) for kind in KINDS] == [2, 4]
+
+
+# ---------------------------------------------------------------- what a run of silicon gives
+WAVENUMBER = 300.0  # cm^-1 = 8.99377 THz
+PRESSURE_EV_A3 = 0.002
+
+
+def harmonic_run(n_steps):
+    """64 atoms that vibrate at one frequency with random phases, at 300 K; virial without kinetic part."""
+    a = md_references.lattice_constant()
+    atoms = bulk("Si", cubic=True, a=a) * (2, 2, 2)
+    protocol = dynamics.Protocol(3.0, 4, 300.0, 1000.0, 1)
+    run = dynamics.start(atoms, atoms.positions, protocol)
+    rng = np.random.default_rng(0)
+    omega = 2 * np.pi * WAVENUMBER * 2.99792458e-5  # rad/fs
+    phase = rng.uniform(0, 2 * np.pi, (64, 3))
+    speed = np.sqrt(2 * 8.617333262e-5 * 300.0 / 103.642697 / run.masses[:, None])
+    for step in range(1, n_steps + 1):
+        run.displacements.append((speed / omega * np.sin(omega * 3.0 * step + phase)).astype(np.float32))
+        run.motions.append((speed * np.cos(omega * 3.0 * step + phase)).astype(np.float32))
+    kinetic = 1.5 * 63 * 8.617333262e-5 * 300.0
+    for n in range(n_steps // 4 + 1):
+        run.calls.append([-1000.0 - kinetic + 1e-5 * (-1) ** n, kinetic, 0.0, 6.0, 1e-9, 0.0, 100.0])
+        run.stresses.append(np.array([-PRESSURE_EV_A3 + 1e-5 * (-1) ** n] * 3 + [0.0] * 3))
+    return run
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A copy of the folder of the references with the silicon entries that are needed."""
+    root = tmp_path_factory.mktemp("references")
+    (root / "silicon").mkdir()
+    for name in ("silicon_pbe_properties.yaml", "silicon_pbe_phonons.yaml"):
+        (root / "silicon" / name).write_bytes((reference_data() / "silicon" / name).read_bytes())
+    document = read_document(reference_data() / "manifest.yaml")
+    for name in set(document["references"]) - {"silicon_pbe_properties", "silicon_pbe_phonons"}:
+        del document["references"][name]
+    write_document(root / "manifest.yaml", document)
+    return root
+
+
+@pytest.fixture(scope="module")
+def others():
+    """Runs that scatter by 10 % in g, by 5 % in the spectrum, by 300 bar."""
+    s = md_references.seen(harmonic_run(600))
+    signs = np.array([1, -1] * 4)[:, None]
+    return {
+        "g": s.g * (1 + 0.1 * signs),
+        "density": s.density * (1 + 0.05 * signs),
+        "pressure": s.pressure + 300 * signs[:, 0],
+    }
+
+
+def test_references_of_a_run_are_what_the_run_shows(shipped, others):
+    """Oracle: one frequency, one temperature and one virial were put in. A pressure without its kinetic part
+    would be 1300 bar too low, one with the sign of the stress 6400; velocities in other units have another
+    integral than 189 degrees of freedom.
+    """
+    md_references.collect(harmonic_run(600), others, shipped / "silicon")
+    spectrum = read_curve(shipped / "silicon" / "silicon_pbe_md_vdos.csv")
+    assert spectrum.abscissa[spectrum.value.argmax()] == pytest.approx(WAVENUMBER, abs=20)
+    integral = np.trapezoid(spectrum.value, spectrum.abscissa)
+    assert integral == pytest.approx(189.0, rel=0.03)
+    g = read_curve(shipped / "silicon" / "silicon_pbe_md_rdf.csv")
+    bond = np.sqrt(3) / 4 * md_references.lattice_constant()
+    near = g.abscissa < 3.0
+    assert np.average(g.abscissa[near], weights=g.value[near]) == pytest.approx(bond, abs=0.03)
+    assert (g.error[g.value > 1] >= 0.1 * g.value[g.value > 1]).all()
+    pressure = read_scalars(shipped / "silicon" / "silicon_pbe_md.yaml")["pressure"]
+    volume = md_references.lattice_constant() ** 3 * 8
+    expected = (PRESSURE_EV_A3 + 63 * 8.617333262e-5 * 300.0 / volume) * 1602176.634
+    assert pressure.converted("bar").value == pytest.approx(expected, abs=10)
+    assert pressure.error == pytest.approx(300 * np.sqrt(8 / 7), abs=1)
+    assert pressure.temperature_K == 300.0
+
+
+def test_a_run_is_verified_from_600_steps_on(shipped, others):
+    """Shorter ones are entered, drawn, and gate nothing; so is one that drifts."""
+    names = ("silicon_pbe_md_rdf", "silicon_pbe_md_vdos", "silicon_pbe_md")
+    short = harmonic_run(400)
+    few = md_references.seen(short)
+    factors = np.array([0.9, 1.0, 1.1])
+    scattered = {name: np.multiply.outer(factors, getattr(few, name)) for name in others}
+    for run, scatter, verified in ((short, scattered, False), (harmonic_run(600), others, True)):
+        md_references.collect(run, scatter, shipped / "silicon")
+        manifest = Manifest.load(shipped)
+        assert [manifest.entry(name).verified for name in names] == [verified] * 3
+        assert len(manifest.curve("silicon_pbe_md_rdf")) > 200
+    drifting = harmonic_run(600)
+    for n, call in enumerate(drifting.calls):
+        call[0] += n * 64 * 2e-3 * 0.012  # 2 meV/atom/ps
+    md_references.collect(drifting, others, shipped / "silicon")
+    assert not Manifest.load(shipped).entry("silicon_pbe_md").verified
+
+
+def test_the_static_pressure_vanishes_near_the_volume_at_rest():
+    """The lattice constant comes from energies, the pressure from stresses: equal but for Pulay's stress."""
+    assert abs(md_references.static_pressure()) < 6000  # bar; a sign would not show, 1 % of the edge would
+
+
+# ---------------------------------------------------------------- vacancy
+@pytest.fixture
+def cheap(monkeypatch):
+    """Stillinger-Weber in the place of pw.x; counts, and is killed at a call of choice."""
+    state = {"calls": 0, "last": None}
+
+    def run_pw(atoms, folder, **_):
+        if state["calls"] == state["last"]:
+            raise Killed
+        state["calls"] += 1
+        return labels(atoms)
+
+    monkeypatch.setattr(make, "run_pw", run_pw)
+    return state
+
+
+def test_a_vacancy_is_relaxed_in_pieces(tmp_path, cheap, shipped):
+    """Killed at the third step it takes the path of one that was not, and computes nothing twice. From
+    the right Hessian and a start at rest one or two steps suffice; here the start is that of springs of
+    its own potential moved by 0.02 A, and it takes some. Oracle: a relaxation by ASE alone.
+    """
+    work = tmp_path / "work"
+    work.mkdir()
+    begin = vacancy.start(StillingerWeber())
+    direct = begin.get_potential_energy()
+    hessian = vacancy.hessian(begin)
+    moved = begin.positions + np.random.default_rng(2).normal(0, 0.02, begin.positions.shape)
+    np.savez(work / "start.npz", positions=moved, hessian=hessian)
+    cheap["last"] = 3
+    with pytest.raises(Killed):
+        vacancy.compute(work, StillingerWeber())
+    cheap["last"] = None
+    vacancy.compute(work, StillingerWeber())
+    steps = sorted(work.glob("vacancy-*.extxyz"))
+    assert cheap["calls"] == len(steps) + 1
+    assert 3 <= len(steps) <= 8
+    vacancy.collect(work, shipped / "silicon")
+    perfect = read(work / "perfect.extxyz").get_potential_energy() / 8
+    found = Manifest.load(shipped).scalars("silicon_pbe_properties")
+    assert found[vacancy.NAME].value == pytest.approx(direct - 63 * perfect, abs=2e-3)
+    assert "C11" in found
+
+
+def test_a_vacancy_that_is_not_relaxed_is_not_collected(tmp_path, cheap, shipped):
+    work = tmp_path / "work"
+    work.mkdir()
+    with pytest.raises(SystemExit, match=r"expected forces below 0.01 eV/A, got inf"):
+        vacancy.collect(work, shipped / "silicon")
+
+
+def test_the_hessian_holds_the_whole_cell():
+    """Oracle: energies. x.H.x/2 of a small displacement; translations, which no force holds, get RIGID."""
+    atoms = bulk("Si", cubic=True, a=5.431)
+    atoms.calc = StillingerWeber()
+    hessian = vacancy.hessian(atoms)
+    shift = np.tile([1.0, 0.0, 0.0], 8) / np.sqrt(8)
+    assert shift @ hessian @ shift == pytest.approx(vacancy.RIGID, rel=1e-3)
+    rest, x = atoms.get_potential_energy(), np.zeros((8, 3))
+    x[0], x[1] = (0.01, 0.0, 0.0), (-0.01, 0.0, 0.0)  # no translation
+    atoms.positions += x
+    assert 0.5 * x.ravel() @ hessian @ x.ravel() == pytest.approx(
+        atoms.get_potential_energy() - rest, rel=0.02
+    )
+
+
+def test_scalars_that_others_wrote_are_kept(tmp_path):
+    file = tmp_path / "numbers.yaml"
+    cubic_crystal.write_scalars(file, {"a": cubic_crystal.scalar(1.0, "A", "PBE", "here")})
+    cubic_crystal.write_scalars(file, {"b": cubic_crystal.scalar(2.0, "GPa", "PBE", "there", 0.012345)})
+    found = read_scalars(file)
+    assert (found["a"].value, found["b"].value, found["b"].error) == (1.0, 2.0, 0.012)
