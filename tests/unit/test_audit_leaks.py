@@ -35,6 +35,27 @@ def test_a_shuffled_run_leaks_and_a_contiguous_split_hardly_does(tmp_path):
     assert all(f.level != "error" for f in later.findings)
 
 
+@pytest.mark.parametrize(("named", "level"), [("", "warning"), ("apart", "note"), ("alike", "warning")])
+def test_a_lone_close_frame_is_what_the_names_of_trajectories_say(tmp_path, named, level):
+    """One of 30 test frames is 20 fs from a training frame: a warning, unless both say that they are of
+    different trajectories; of a shuffled run no names make a note."""
+    frames = bare(run())
+    test, train = [*frames[90:119], frames[40]], [*frames[:40], *frames[41:80]]
+    for part, some in (("test", test), ("train", train)):
+        for i, a in enumerate(some):
+            if named == "apart":
+                a.info["trajectory"] = f"{part}-{i}"
+            elif named == "alike":
+                a.info["trajectory"] = "one" if a is frames[40] or part == "train" else f"{part}-{i}"
+    leak = finding(audited(tmp_path, train, test), "leaks.correlated")
+    assert (leak.level, leak.where[0].count) == (level, 1)
+    if named == "apart":
+        assert "one basin" in leak.cause
+        shuffled = [frames[i] for i in range(0, 120, 5)]
+        rest = [frames[i] for i in range(120) if i % 5]
+        assert finding(audited(tmp_path, rest, shuffled), "leaks.correlated").level == "error"
+
+
 def test_frames_with_their_atoms_in_another_order_leak_as_well(tmp_path):
     frames = bare(run())
     rng = np.random.default_rng(6)
