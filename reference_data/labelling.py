@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms, units
 from ase.io import read, write
+from ase.neighborlist import neighbor_list
 
 from mlipbench.data.manifest_file import read_document, write_document
 from mlipbench.data.references import update_manifest
@@ -54,6 +55,28 @@ def split_of(kinds: Sequence[Kind]) -> dict[str, str]:
         parts = [part for part, share in SHARES for _ in range(math.ceil(share * len(mine)))]
         split |= {name: parts[i] if i < len(parts) else "train" for i, name in enumerate(mine)}
     return split
+
+
+def draw(
+    name: str, kinds: Sequence[Kind], salt: str, attempt: Callable[[Kind, int, np.random.Generator], Atoms],
+    closest_A: float,
+) -> Atoms:  # fmt: skip
+    """The frame of a name, from its own random stream (`salt` decides it): the first of 20 attempts in which
+    no two atoms are closer than `closest_A`."""
+    kind, index = next((kind, index) for n, kind, index in names(kinds) if n == name)
+    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "big"))
+    for _ in range(20):
+        atoms = attempt(kind, index, rng)
+        if closest(atoms) >= closest_A:
+            atoms.info.update(config_type=kind.name, trajectory=name)
+            return atoms
+    raise RuntimeError(f"{name}: atoms closer than {closest_A} A in 20 attempts")
+
+
+def closest(atoms: Atoms) -> float:
+    """Shortest distance in A, periodic images included; infinite beyond 3 A."""
+    distances = neighbor_list("d", atoms, 3.0)
+    return float(distances.min()) if len(distances) else math.inf
 
 
 def order(kinds: Sequence[Kind]) -> list[str]:

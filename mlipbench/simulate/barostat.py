@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -45,7 +46,7 @@ STRAINS = np.array(
 
 
 @dataclass(frozen=True)
-class Coupling:
+class Coupling(ABC):
     """What moves the cell of one replica: coordinates q, which a move changes all at once."""
 
     pressure: float  # P0, eV/A^3
@@ -56,21 +57,21 @@ class Coupling:
     n_moves: ClassVar[int]  # how many coordinates
     exponent: ClassVar[float]  # rho0 = V^(exponent + c)
 
+    @abstractmethod
     def width(self) -> float:
         """sigma: standard deviation of a coordinate's change in one move."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drift(self, volume: float, pressure: FloatArray) -> FloatArray:
         """f (n_moves,): the mean change, at a volume in A^3 and an internal pressure (3, 3) eV/A^3."""
-        raise NotImplementedError
 
+    @abstractmethod
     def longest(self, volume: float) -> float:
         """The longest change of a coordinate."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stretch(self, volume: float, change: FloatArray) -> FloatArray:
         """By what the rows of the cell are multiplied: symmetric, (3, 3)."""
-        raise NotImplementedError
 
     def heat(
         self, volume: float, after: float, change: FloatArray, drift: FloatArray, back: FloatArray

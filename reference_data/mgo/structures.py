@@ -5,7 +5,6 @@ are independent of each other, and a split by frame is a split by trajectory. Io
 Born-Mayer repulsion drive them; labels come from DFT alone.
 """
 
-import hashlib
 import math
 
 import numpy as np
@@ -13,7 +12,6 @@ from ase import Atoms, units
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
 from ase.md.langevin import Langevin
-from ase.neighborlist import neighbor_list
 
 from mlipbench.core.structure import Structure
 from mlipbench.core.units import COULOMB, conversion_factor
@@ -94,24 +92,8 @@ def k_points(atoms: Atoms) -> Mesh:
 
 
 def structure(name: str) -> Atoms:
-    """The frame of a name, from its own random stream."""
-    kind, index = next((kind, index) for n, kind, index in labelling.names(KINDS) if n == name)
-    seed = int.from_bytes(hashlib.sha256(f"mgo {name}".encode()).digest()[:8], "big")
-    rng = np.random.default_rng(seed)
-    for _ in range(20):
-        atoms = _attempt(kind, index, rng)
-        if closest(atoms) >= CLOSEST_A:
-            break
-    else:
-        raise RuntimeError(f"{name}: atoms closer than {CLOSEST_A} A in 20 attempts")
-    atoms.info.update(config_type=kind.name, trajectory=name)
-    return atoms
-
-
-def closest(atoms: Atoms) -> float:
-    """Shortest distance in A, periodic images included."""
-    distances = neighbor_list("d", atoms, 3.0)
-    return float(distances.min()) if len(distances) else math.inf
+    """The frame of a name."""
+    return labelling.draw(name, KINDS, f"mgo {name}", _attempt, CLOSEST_A)
 
 
 def _attempt(kind: Kind, index: int, rng: np.random.Generator) -> Atoms:

@@ -162,7 +162,8 @@ class Density(Suite):
         "and of long memory, mixed as their restricted likelihoods say [@harville1977], and is held against "
         "the reference with both errors. The bulk modulus follows from the fluctuations of the volume. A "
         "cell that shrinks below half or grows beyond twice its volume ends the run: the system collapses or "
-        "evaporates, and fails; so does one that is stretched or squeezed by a half along some direction."
+        "evaporates, and fails; so does one that is stretched to 1.5 times, or squeezed "
+        "to 1/1.5, of its length along some direction."
     )
     citations = (
         literature.STOCHASTIC_CELL_RESCALING,

@@ -30,7 +30,7 @@ def test_a_frame_is_drawn_by_its_name(name, monkeypatch):
     assert atoms.info["trajectory"] == name
     assert (atoms.symbols == "Mg").sum() == (atoms.symbols == "O").sum()
     assert len(atoms) == (62 if name.startswith("schottky") else 8)
-    assert structures.closest(atoms) >= structures.CLOSEST_A
+    assert labelling.closest(atoms) >= structures.CLOSEST_A
 
 
 def test_k_points_of_both_cells_are_the_same():
