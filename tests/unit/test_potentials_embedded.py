@@ -15,6 +15,7 @@ from mlipbench.core.structure import Structure
 from mlipbench.model.network import Network
 from mlipbench.model.package import package, save
 from mlipbench.potentials import loading
+from mlipbench.potentials.backends import TorchBackend
 from mlipbench.potentials.embedded import EmbeddedPotential
 
 SILICON = moved(bulk("Si", "diamond", a=5.43, cubic=True), 0, 0.0)
@@ -126,6 +127,21 @@ def test_an_engine_that_differs_from_torch_is_refused(monkeypatch):
     monkeypatch.setattr("mlipbench.engine.engine._RADIAL", 3e5)
     with pytest.raises(PotentialError, match=r"differ by .* eV/A in forces.*smaller `tolerance`"):
         silicon(n_members=1, tolerance=1e-8)
+
+
+def test_atoms_are_compared_with_torch_once(monkeypatch):
+    # A run is bound anew every thousand steps; a comparison takes as long as six steps of 192 atoms of water.
+    potential = silicon()
+    asked = []
+    answers = TorchBackend.answers
+    monkeypatch.setattr(
+        TorchBackend, "answers", lambda self, *a, **k: asked.append(a[0]) or answers(self, *a, **k)
+    )
+    for _ in range(3):
+        potential.bind(SILICON, 1)
+    assert len(asked) == 1
+    potential.bind(SILICON.with_positions(SILICON.positions + 0.01), 1)
+    assert len(asked) == 2
 
 
 def test_calculator_refuses_positions_that_are_no_numbers(calculator):
