@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mlipbench.cli.arguments import console
 
@@ -50,19 +50,27 @@ def selftest(
             "FAIL: a required criterion fails; advised: an advisory one does; ?: not enough evidence in "
             "runs as short as these; .: passes"
         )
-        for line in wrong:
-            console().print(f"wrong: {line}")
+        for line in [*_reasons(matrix), *(f"wrong: {line}" for line in wrong)]:
+            console().print(line, highlight=False)
     raise typer.Exit(int(bool(wrong)))
 
 
 def _table(matrix: Matrix) -> Table:
-    """A row a potential, a column a suite, and what failed."""
+    """A row a potential, a column a suite."""
     suites = list(dict.fromkeys(suite for row in matrix.values() for suite in row))
-    table = Table("potential", *suites, "what failed", title="which suite finds which defect")
+    table = Table(Column("potential", no_wrap=True), *suites, title="which suite finds which defect")
     for name, row in matrix.items():
-        marks = [MARKS[row[suite].mark] if suite in row else "" for suite in suites]
+        table.add_row(name, *(MARKS[row[suite].mark] if suite in row else "" for suite in suites))
+    return table
+
+
+def _reasons(matrix: Matrix) -> list[str]:
+    """Of every potential that fails anything, the criteria."""
+    lines = []
+    for name, row in matrix.items():
         failed = dict.fromkeys(
             c.split("@")[0] for f in row.values() if f.mark in ("found", "advised") for c in f.criteria
         )
-        table.add_row(name, *marks, ", ".join(failed))
-    return table
+        if failed:
+            lines.append(f"{name}: {', '.join(failed)}")
+    return lines

@@ -12,19 +12,19 @@ from mlipbench.potentials.pair import PairPotential
 from mlipbench.potentials.short_range import ShortRangePotential, shared, switch
 
 
-class Hole(PairPotential):
-    """V(r) = -depth exp(-((r - centre) / width)^2): a trap at a distance that training data lack."""
+class Gaussian(PairPotential):
+    """V(r) = height exp(-((r - centre) / width)^2)."""
 
-    def __init__(self, depth: float, centre: float, width: float) -> None:
-        self.depth, self.centre, self.width = depth, centre, width
+    def __init__(self, name: str, height: float, centre: float, width: float) -> None:
+        self.height, self.centre, self.width = height, centre, width
         end = centre + 3.0 * width
-        parameters = {"depth_eV": depth, "centre_A": centre, "width_A": width}
-        super().__init__("hole", parameters, end - width, end, None)
+        parameters = {"height_eV": height, "centre_A": centre, "width_A": width}
+        super().__init__(name, parameters, end - width, end, None)
 
     def pair(self, r: FloatArray) -> tuple[FloatArray, FloatArray]:
         """V and dV/dr."""
         x = (r - self.centre) / self.width
-        value = -self.depth * np.exp(-x * x)
+        value = self.height * np.exp(-x * x)
         return value, -2.0 * x / self.width * value
 
 

@@ -1,7 +1,8 @@
 """The bench on itself: which suite finds which broken potential, and whether sound ones pass them all.
 
 Every case is a run as a user's, of short suites on Stillinger-Weber silicon, in a folder of its own: contract
-check, child processes, watchdog and gate included. The labels of `parity` are the sound potential's own.
+check, child processes, watchdog and gate included. The labels of `parity` are the sound potential's own; its
+elastic constants and volume are published.
 """
 
 from __future__ import annotations
@@ -30,6 +31,16 @@ BASE, LATTICE_A = "sw-si", 5.431
 N_FRAMES, RATTLE_A, SEED = 40, 0.1, 1
 FAULTY, SYMMETRY = "mlipbench.potentials.faulty", "mlipbench.potentials.faulty_symmetry"
 CRYSTAL = {"crystal": "diamond", "symbol": "Si", "lattice_A": LATTICE_A}
+FRAMES, NUMBERS = {"file": "../frames.extxyz"}, "../numbers.yaml"
+PUBLISHED: dict[str, tuple[float, float, str]] = {  # value, one standard error, unit
+    "C11": (151.4, 1.0, "GPa"),
+    "C12": (76.4, 1.0, "GPa"),
+    "C44": (56.4, 1.0, "GPa"),
+    "bulk_modulus": (101.4, 1.0, "GPa"),
+    "volume_at_rest": (LATTICE_A**3 / 8, 0.02, "A^3/atom"),
+    "volume_300K": (LATTICE_A**3 / 8, 0.1, "A^3/atom"),  # the error covers how far silicon expands
+}
+"""E. R. Cowley, Phys. Rev. Lett. 60, 2379 (1988), and the lattice constant."""
 
 Mark = Literal["found", "advised", "error", "unsure", "passed"]
 
@@ -66,6 +77,7 @@ CASES: tuple[Case, ...] = (
     Case("sound", BASE, sound=True),
     _faulty("hole"),
     _faulty("attractive_wall"),
+    _faulty("structured_error"),
     _faulty("kink_at_cutoff"),
     _faulty("float32_noise"),
     _faulty("non_conservative"),
@@ -95,8 +107,13 @@ CASES: tuple[Case, ...] = (
     Case("trained_on_the_test_set", BASE, trained_on_test=True),
 )
 
+
+def _number(name: str) -> dict[str, str]:
+    return {"file": NUMBERS, "quantity": name}
+
+
 SUITES: dict[str, dict[str, Any]] = {
-    "parity": {"energy_reference": "as_is"},
+    "parity": {"energy_reference": "as_is", "frames": FRAMES},
     "smoothness": {"structure": CRYSTAL | {"repeat": [2, 2, 1]}, "timestep_fs": 2},
     "nve": {
         "structure": CRYSTAL | {"repeat": [2, 2, 1]},
@@ -107,6 +124,19 @@ SUITES: dict[str, dict[str, Any]] = {
         "half_step_ps": 0.5,
     },
     "phonons": {"structure": CRYSTAL, "supercell": [2, 2, 2]},
+    "eos_elastic": {
+        "structure": CRYSTAL,
+        "volume": _number("volume_at_rest"),
+        "bulk_modulus": _number("bulk_modulus"),
+        "elastic_constants": {name: _number(name) for name in ("C11", "C12", "C44")},
+    },
+    "density": {
+        "structure": CRYSTAL | {"repeat": [2, 2, 2]},
+        "volume_per_atom": _number("volume_300K"),
+        "timestep_fs": 2,
+        "duration_ps": 10,
+        "prepare_ps": 1,
+    },
 }
 _WATCHED = {"stall_s": 5.0, "memory_GB": 2.0}
 
@@ -120,12 +150,12 @@ def run_matrix(
     _known(cases, [case.name for case in CASES], "case")
     _known(suites, list(SUITES), "suite")
     folder.mkdir(parents=True, exist_ok=True)
-    frames = folder.resolve() / "frames.extxyz"
-    _write_frames(frames)
+    _write_frames(folder / "frames.extxyz")
+    _write_numbers(folder / "numbers.yaml")
     found: Matrix = {}
     for number, case in enumerate(chosen):
         progress(f"{case.name} ({number + 1} of {len(chosen)})")
-        found[case.name] = _run(case, suites or list(SUITES), folder / case.name, frames)
+        found[case.name] = _run(case, suites or list(SUITES), folder / case.name)
     return found
 
 
@@ -163,6 +193,16 @@ def _write_frames(path: Path) -> None:
     write(path, frames, format="extxyz")
 
 
+def _write_numbers(path: Path) -> None:
+    """What is published of the sound potential."""
+    said = {"level_of_theory": "Stillinger-Weber", "source": "E. R. Cowley, Phys. Rev. Lett. 60, 2379 (1988)"}
+    numbers = {
+        name: {"value": value, "error": error, "unit": unit, **said}
+        for name, (value, error, unit) in PUBLISHED.items()
+    }
+    path.write_text(json.dumps(numbers, indent=1))  # JSON is YAML
+
+
 class _Silent:
     """A display that nobody looks at."""
 
@@ -179,16 +219,14 @@ class _Silent:
         """Nothing."""
 
 
-def _run(case: Case, suites: Sequence[str], folder: Path, frames: Path) -> dict[str, Found]:
+def _run(case: Case, suites: Sequence[str], folder: Path) -> dict[str, Found]:
     """One case in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     asked = {name: dict(SUITES[name]) for name in suites}
     if case.watchdog:
         asked = {name: asked[name] for name in list(asked)[:1]}
-    if "parity" in asked:
-        asked["parity"]["frames"] = {"file": str(frames)}
-        if case.trained_on_test:
-            asked["parity"]["train"] = {"file": str(frames)}
+    if case.trained_on_test and "parity" in asked:
+        asked["parity"]["train"] = FRAMES
     plan = {
         "title": case.name,
         "potential": {"use": case.use, "kwargs": case.kwargs},

@@ -23,6 +23,7 @@ SILICON = Structure.from_ase(bulk("Si", "diamond", a=5.431, cubic=True).repeat(2
 CAUGHT_BY = {
     "hole": set(),
     "attractive_wall": set(),
+    "structured_error": set(),
     "softened": set(),
     "drifted_density": set(),
     "not_rotation_invariant": set(),
@@ -52,6 +53,22 @@ def failing(potential, seed):
 def test_contract_catches(fault, seed):
     potential = load(f"mlipbench.potentials.faulty:{fault}", {"base": "sw-si"}, Path())
     assert failing(potential, seed) == CAUGHT_BY[fault]
+
+
+def test_noise_and_structured_errors_are_of_equal_size():
+    # A tenth more or less would still tell what a mean error does not: where the density goes.
+    rng = np.random.default_rng(2)
+    frames = [
+        SILICON.with_positions(SILICON.positions + 0.1 * rng.normal(size=SILICON.positions.shape))
+        for _ in range(5)
+    ]
+    sound = load("sw-si", {}, Path()).evaluate(frames)
+
+    def mae(name):
+        found = getattr(faulty, name)("sw-si").evaluate(frames)
+        return np.mean([np.abs(a.forces - b.forces).mean() for a, b in zip(found, sound, strict=True)])
+
+    assert mae("structured_error") == pytest.approx(mae("force_noise"), rel=0.1)
 
 
 @pytest.mark.parametrize("seed", range(3))
