@@ -4,14 +4,15 @@
 
 The files hold structures like those that docs/records/engine_speed.json was timed on (192 atoms of water, 64
 of NaCl). What is counted is what the kernels of mlipbench.engine do for the compiled network: loops times
-their lengths, a multiplication with an addition as two operations. Writes docs/records/engine_counts.json and
-the table of docs/speed.md.
+their lengths, a multiplication with an addition as two operations. Writes docs/records/engine_counts.json,
+the table of docs/speed.md, and that of the times in docs/embedded-potential.md.
 """
 
 import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import ase.io
 import numpy as np
@@ -28,7 +29,7 @@ from mlipbench.model.network import Network
 
 DOCS = Path(__file__).parent
 SPEED, COUNTS = DOCS / "records/engine_speed.json", DOCS / "records/engine_counts.json"
-PAGE = DOCS / "speed.md"
+PAGE, TIMES = DOCS / "speed.md", DOCS / "embedded-potential.md"
 # Of two cores with AVX-512, measured for the engine's trial: operations, and copies.
 PEAK_GFLOP_PER_S = {"float64": 77.0, "float32": 196.0}
 COPY_GB_PER_S = 6.5
@@ -105,20 +106,42 @@ def main(water: str, salt: str) -> None:
         channels = int(re.search(r"(\d+) channels", name)[1])
         max_ell = int(re.search(r"max_ell (\d)", name)[1])
         counts[name] = count(structure, channels, max_ell, name.split()[-1])
-        rows.append(_row(name, counts[name], *timed["compiled engine"]))
+        rows.append(_row(name, counts[name], timed["programs"]["compiled engine"]))
     COUNTS.write_text(json.dumps({"what": __doc__, "cases": counts}, indent=1) + "\n")
     heads = ("case", "pairs", "GFLOP: pairs + linear maps + product", "MB between steps", "arithmetic (ms)")
     heads += ("memory (ms)", "call, median (least), ms", "call / arithmetic")
     table = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows]
-    before, _, rest = PAGE.read_text().partition("<!-- table -->\n")
+    _put(PAGE, table)
+    _put(TIMES, times(record["cases"]))
+
+
+def times(cases: dict[str, Any]) -> list[str]:
+    """The engine beside mace-torch, of the cases that ran on a CPU."""
+    programs = ["compiled engine", "mace-torch", "mace-torch, malloc kept"]
+    table = [
+        "| case | engine | mace-torch | malloc kept | ratio | to malloc kept |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, case in cases.items():
+        if case["device"] == "cpu":
+            found = [case["programs"][program] for program in programs]
+            cells = [f"{found[0]['median']:.1f} ms", *(f"{f['median']:.0f} ms" for f in found[1:])]
+            cells += [f"{f['ratio']:.1f} ± {f['ratio_stderr']:.1f}" for f in found[1:]]
+            table.append(f"| {' | '.join([name, *cells])} |")
+    return table
+
+
+def _put(page: Path, table: list[str]) -> None:
+    """In place of the table between the marks of a page."""
+    before, _, rest = page.read_text().partition("<!-- table -->\n")
     after = rest.partition("<!-- end -->")[2]
-    PAGE.write_text(before + "\n".join(["<!-- table -->", *table, "<!-- end -->"]) + after)
+    page.write_text(before + "\n".join(["<!-- table -->", *table, "<!-- end -->"]) + after)
 
 
-def _row(name: str, found: dict[str, float], median: float, least: float) -> str:
+def _row(name: str, found: dict[str, float], timed: dict[str, float]) -> str:
     """A case in the table."""
     parts = " + ".join(f"{found[f'GFLOP {part}']:.3f}" for part in ("pairs", "linear", "product"))
-    limit = found["ms arithmetic"]
+    limit, median, least = found["ms arithmetic"], timed["median"], timed["least"]
     cells = [name, f"{found['pairs']}", parts, f"{found['MB between steps']:.0f}", f"{limit:.1f}"]
     cells += [f"{found['ms memory']:.1f}", f"{median:g} ({least:g})"]
     return f"| {' | '.join([*cells, f'{median / limit:.1f} ({least / limit:.1f})'])} |"

@@ -1,6 +1,6 @@
 """Time of an evaluation, ours and mace-torch's, in turn in one run: medians of complete calls.
 
-    python tests/bench/against_mace.py MACE_PYTHON STRUCTURE --channels 128 --max-ell 1 --dtype float64
+    python tests/bench/against_mace.py MACE_PYTHON STRUCTURE --channels 128 --max-ell 1 --record water
     python tests/bench/against_mace.py MACE_PYTHON STRUCTURE --device cuda --sizes 192,1000,10000
 
 MACE_PYTHON is the interpreter of an environment with mace-torch (see tests/model/make_mace_reference.py).
@@ -10,13 +10,16 @@ a malloc that does not return memory, which makes it faster. On a GPU it runs as
 `--cueq`, with its cuEquivariance backend, beside our compiled graph and our eager network; memory of the
 GPU is the most that torch held of it up to that size, compiling included. The timing is that of `mlipbench
 speed`; an environment with mace-torch need not have mlipbench, so its worker answers the same questions by
-itself.
+itself. With `--record NAME` what was timed is kept in docs/records/engine_speed.json under that name of the
+structure and the settings; `python docs/make_speed.py` makes the tables of the documentation from it.
 """
 
 import argparse
 import contextlib
+import datetime
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +33,7 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": "1073741824",
 }
 A100 = {192: "4 ms, 0.8 GB", 1000: "18 ms, 3.5 GB", 10_000: "200 ms, 30 GB"}  # published, 128 channels
+RECORD = Path(__file__).parents[2] / "docs" / "records" / "engine_speed.json"
 RATTLE, AMPLITUDE = 0.05, 0.02  # A, as in mlipbench.run.speed_worker
 
 
@@ -45,6 +49,7 @@ def arguments():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--sizes", default="", help="numbers of atoms; as they are in the file, if empty")
     parser.add_argument("--cueq", action="store_true", help="cuEquivariance beside it")
+    parser.add_argument("--record", default="", help="keep it under this name of the structure")
     parser.add_argument("--worker", choices=["plain", "cueq"])
     return parser.parse_args()
 
@@ -170,26 +175,70 @@ def main():
             asked = {"ask": "system", "arrays": str(Path(folder) / "structure.npz"), "cells": cells}
             (n_atoms,) = {worker.ask(**asked)["n_atoms"] for worker in workers.values()}
             times = in_turn(workers, options.rounds, lambda text: None)
-            tell(n_atoms, times, {name: worker.ask(ask="memory") for name, worker in workers.items()})
+            memory = {name: worker.ask(ask="memory")["gpu_MB"] for name, worker in workers.items()}
+            found = numbers(times, memory)
+            tell(n_atoms, found)
+            if options.record:
+                keep(n_atoms, found, options)
 
 
-def tell(n_atoms, times, memory):
-    """Medians at one size; ratios are to the first."""
-    from mlipbench.analysis import speed as numbers
+def numbers(times, memory):
+    """Of each program the numbers at one size, in ms; ratios are to the first."""
+    from mlipbench.analysis import speed
 
+    first = next(iter(times.values()))
+    found = {}
+    for name, rounds in times.items():
+        median, ratio = speed.median(rounds), speed.ratio(first, rounds)
+        found[name] = {
+            "median": median.value, "stderr": median.stderr, "least": min(rounds),
+            "ratio": ratio.value, "ratio_stderr": ratio.stderr, "gpu_MB": memory[name],
+        }  # fmt: skip
+    return found
+
+
+def tell(n_atoms, found):
+    """Print them."""
     known = [
         f" (published for an A100: {found})" for size, found in A100.items() if 0.9 < n_atoms / size < 1.1
     ]
     print(f"{n_atoms} atoms{''.join(known)}")
-    first = next(iter(times.values()))
-    for name, found in times.items():
-        median, ratio = numbers.median(found), numbers.ratio(first, found)
-        held = memory[name]["gpu_MB"]
+    for name, n in found.items():
         print(
-            f"  {name:26s} median {median.value:8.1f} +- {median.stderr:.1f} ms  least {min(found):8.1f} ms  "
-            f"ratio {ratio.value:6.1f} +- {ratio.stderr:.1f}"
-            + ("" if held is None else f"  GPU {held:.0f} MB")
+            f"  {name:26s} median {n['median']:8.1f} +- {n['stderr']:.1f} ms  least {n['least']:8.1f} ms  "
+            f"ratio {n['ratio']:6.1f} +- {n['ratio_stderr']:.1f}"
+            + ("" if n["gpu_MB"] is None else f"  GPU {n['gpu_MB']:.0f} MB")
         )
+
+
+def keep(n_atoms, found, options):
+    """Put them on record, with the machine, in place of what was timed with the same settings before."""
+    from mlipbench.store.provenance import provenance
+
+    facts = provenance({})
+    ask = "from importlib.metadata import version; print(version('mace-torch'))"
+    theirs = subprocess.run(
+        [options.mace_python, "-c", ask], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    record = json.loads(RECORD.read_text())
+    name = f"{options.record} {n_atoms} atoms, {options.channels} channels, max_ell {options.max_ell}"
+    record["cases"][f"{name}, {options.dtype}"] = {
+        "date": datetime.date.today().isoformat(),
+        "processor": facts["processor"],
+        "cores": facts["cores"],
+        "device": options.device,
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "load": round(os.getloadavg()[0], 1),
+        "versions": {"torch": facts["packages"]["torch"], "mace-torch": theirs},
+        "programs": {program: {k: rounded(v) for k, v in n.items()} for program, n in found.items()},
+    }
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def rounded(value):
+    """To four digits."""
+    return None if value is None else float(f"{value:.4g}")
 
 
 if __name__ == "__main__":
