@@ -51,7 +51,10 @@ def arguments():
     parser.add_argument("--cueq", action="store_true", help="cuEquivariance beside it")
     parser.add_argument("--record", default="", help="keep it under this name of the structure")
     parser.add_argument("--worker", choices=["plain", "cueq"])
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.rounds < 3:
+        parser.error(f"--rounds: expected 3 or more, which have an error, got {options.rounds}")
+    return options
 
 
 def mace(atoms, options):
