@@ -29,7 +29,9 @@ from mlipbench.store.runs import RunFolder
 
 BASE, LATTICE_A = "sw-si", 5.431
 N_FRAMES, RATTLE_A, SEED = 40, 0.1, 1
-FAULTY, SYMMETRY = "mlipbench.potentials.faulty", "mlipbench.potentials.faulty_symmetry"
+FAULTY, SYMMETRY, PROCESS = (
+    f"mlipbench.potentials.{n}" for n in ("faulty", "faulty_symmetry", "faulty_process")
+)
 CRYSTAL = {"crystal": "diamond", "symbol": "Si", "lattice_A": LATTICE_A}
 FRAMES, NUMBERS = {"file": "../frames.extxyz"}, "../numbers.yaml"
 PUBLISHED: dict[str, tuple[float, float, str]] = {  # value, one standard error, unit
@@ -99,11 +101,11 @@ CASES: tuple[Case, ...] = (
     _faulty("not_deterministic", SYMMETRY),
     _faulty("wrong_for_energy_alone", SYMMETRY),
     _faulty("wrong_for_batches"),
-    _faulty("not_a_number", after_calls=100),
-    _faulty("raises", after_calls=100),
-    Case("hangs", f"{FAULTY}:hangs", {"base": BASE, "after_calls": 20}, watchdog=True),
-    Case("kills_the_interpreter", f"{FAULTY}:kills_the_interpreter", {"base": BASE}, watchdog=True),
-    Case("leaks_memory", f"{FAULTY}:leaks_memory", {"base": BASE, "megabytes_per_call": 100}, watchdog=True),
+    _faulty("not_a_number", PROCESS, after_calls=100),
+    _faulty("raises", PROCESS, after_calls=100),
+    Case("hangs", f"{PROCESS}:hangs", {"base": BASE, "after_calls": 20}, watchdog=True),
+    Case("kills_the_interpreter", f"{PROCESS}:kills_the_interpreter", {"base": BASE}, watchdog=True),
+    Case("leaks_memory", f"{PROCESS}:leaks_memory", {"base": BASE, "megabytes_per_call": 100}, watchdog=True),
     Case("trained_on_the_test_set", BASE, trained_on_test=True),
 )
 

@@ -13,7 +13,7 @@ from ase.build import bulk
 from mlipbench.core.criterion import Verdict
 from mlipbench.core.judge import judge
 from mlipbench.core.structure import Structure
-from mlipbench.potentials import contract, faulty
+from mlipbench.potentials import contract, faulty, faulty_process
 from mlipbench.potentials.loading import load
 
 SILICON = Structure.from_ase(bulk("Si", "diamond", a=5.431, cubic=True).repeat(2))
@@ -39,6 +39,11 @@ CAUGHT_BY = {
 }
 
 
+def broken_twin(fault):
+    """The class or function of that name."""
+    return getattr(faulty, fault, None) or getattr(faulty_process, fault)
+
+
 def failing(potential, seed):
     criteria = {c.name: c for c in contract.CRITERIA}
     return {
@@ -51,7 +56,7 @@ def failing(potential, seed):
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("fault", CAUGHT_BY)
 def test_contract_catches(fault, seed):
-    potential = load(f"mlipbench.potentials.faulty:{fault}", {"base": "sw-si"}, Path())
+    potential = broken_twin(fault)("sw-si")
     assert failing(potential, seed) == CAUGHT_BY[fault]
 
 
@@ -65,7 +70,7 @@ def test_noise_and_structured_errors_are_of_equal_size():
     sound = load("sw-si", {}, Path()).evaluate(frames)
 
     def mae(name):
-        found = getattr(faulty, name)("sw-si").evaluate(frames)
+        found = broken_twin(name)("sw-si").evaluate(frames)
         return np.mean([np.abs(a.forces - b.forces).mean() for a, b in zip(found, sound, strict=True)])
 
     assert mae("structured_error") == pytest.approx(mae("force_noise"), rel=0.1)
@@ -78,16 +83,16 @@ def test_sound_twin_passes(seed):
 
 @pytest.mark.parametrize("fault", CAUGHT_BY)
 def test_identity_tells_the_twins_apart(fault):
-    sound, broken = load("sw-si", {}, Path()), getattr(faulty, fault)("sw-si")
+    sound, broken = load("sw-si", {}, Path()), broken_twin(fault)("sw-si")
     assert broken.identity.key != sound.identity.key
-    assert broken.identity.key == getattr(faulty, fault)(sound).identity.key
+    assert broken.identity.key == broken_twin(fault)(sound).identity.key
     assert broken.identity.name.startswith(sound.identity.name)
 
 
 @pytest.mark.parametrize("fault", sorted(set(CAUGHT_BY) - {"wrong_for_batches", "not_a_number"}))
 def test_bound_and_evaluated_faults_agree(fault):
     # A twin must be equally broken in molecular dynamics and in single evaluations.
-    potential = getattr(faulty, fault)("sw-si")
+    potential = broken_twin(fault)("sw-si")
     rng = np.random.default_rng(0)
     frame = SILICON.with_positions(SILICON.positions + rng.normal(0, 0.2, SILICON.positions.shape))
     single = potential.evaluate([frame], ("energy", "forces", "stress"))[0]
@@ -117,7 +122,7 @@ def test_short_range_faults_swallow_atoms(fault, at):
     r = np.array([at, 2.35])
     sound, broken = (
         dimer_energies(load("sw-si", {}, Path()), r),
-        dimer_energies(getattr(faulty, fault)("sw-si"), r),
+        dimer_energies(broken_twin(fault)("sw-si"), r),
     )
     assert sound[0] > 1.0
     assert broken[0] < broken[1] - 10.0
@@ -166,7 +171,7 @@ def test_swirl_does_work_around_a_loop():
 
 @pytest.mark.parametrize("after", [0, 2])
 def test_faults_strike_after_the_calls_they_were_told(after):
-    potential = faulty.raises("sw-si", after_calls=after)
+    potential = faulty_process.raises("sw-si", after_calls=after)
     for _ in range(after):
         potential.evaluate([SILICON])
     with pytest.raises(RuntimeError, match=f"call {after + 1}"):
@@ -176,8 +181,8 @@ def test_faults_strike_after_the_calls_they_were_told(after):
 def test_interpreter_is_killed():
     code = (
         "from ase.build import bulk; from mlipbench.core.structure import Structure;"
-        "from mlipbench.potentials import faulty;"
-        "faulty.kills_the_interpreter('sw-si').evaluate([Structure.from_ase(bulk('Si', 'diamond', a=5.4))])"
+        "from mlipbench.potentials.faulty_process import kills_the_interpreter as killed;"
+        "killed('sw-si').evaluate([Structure.from_ase(bulk('Si', 'diamond', a=5.4))])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
 
@@ -193,7 +198,7 @@ def test_hang_does_not_end_by_itself():
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         with pytest.raises(StillHangingError):
-            faulty.hangs("sw-si").evaluate([SILICON])
+            faulty_process.hangs("sw-si").evaluate([SILICON])
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
@@ -203,7 +208,7 @@ def test_memory_is_kept():
     import psutil
 
     process = psutil.Process()
-    potential = faulty.leaks_memory("sw-si", megabytes_per_call=40)
+    potential = faulty_process.leaks_memory("sw-si", megabytes_per_call=40)
     potential.evaluate([SILICON])
     before = process.memory_info().rss
     for _ in range(3):

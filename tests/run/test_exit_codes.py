@@ -114,7 +114,7 @@ def test_3_a_screen_is_inconclusive_and_says_what_it_needs(tmp_path):
 def test_4_a_calculator_that_raises(tmp_path):
     suite = suite_file(
         tmp_path,
-        "mlipbench.potentials.faulty:raises",
+        "mlipbench.potentials.faulty_process:raises",
         "{base: lj-ar, after_calls: 400}",
         PARITY + NVE.format(ps=6),
     )

@@ -36,7 +36,7 @@ def test_one_suite_ends_in_error_and_the_others_stand(tmp_path, fault):
 def test_nan_on_the_way_is_a_failure_with_its_time(tmp_path):
     suite = suite_file(
         tmp_path,
-        "mlipbench.potentials.faulty:not_a_number",
+        "mlipbench.potentials.faulty_process:not_a_number",
         "{base: lj-ar, after_calls: 1000}",
         NVE.format(ps=50),
     )

@@ -6,7 +6,7 @@ import json
 import pytest
 from support import mlipbench
 
-from mlipbench.potentials import faulty, faulty_symmetry
+from mlipbench.potentials import faulty, faulty_process, faulty_symmetry
 from mlipbench.run import selftest
 
 
@@ -14,7 +14,7 @@ def test_every_broken_potential_has_a_case():
     """Whoever adds a broken potential adds it here too."""
     there = {
         name
-        for module in (faulty, faulty_symmetry)
+        for module in (faulty, faulty_process, faulty_symmetry)
         for name, thing in vars(module).items()
         if (inspect.isclass(thing) or inspect.isfunction(thing))
         and thing.__module__ == module.__name__

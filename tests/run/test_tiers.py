@@ -176,7 +176,7 @@ def test_a_screen_can_fail(tmp_path):
     """A potential that leaves the numbers after some steps: no length is needed to see that."""
     suite = suite_file(
         tmp_path,
-        "mlipbench.potentials.faulty:not_a_number",
+        "mlipbench.potentials.faulty_process:not_a_number",
         "{base: lj-ar, after_calls: 300}",
         NVE.format(ps=50) + STABILITY,
     )
@@ -216,7 +216,10 @@ def test_fail_fast_hears_waivers(tmp_path):
 
 def test_fail_fast_ends_after_an_error(tmp_path):
     suite = suite_file(
-        tmp_path, "mlipbench.potentials.faulty:raises", "{base: lj-ar, after_calls: 120}", suites=SHORT
+        tmp_path,
+        "mlipbench.potentials.faulty_process:raises",
+        "{base: lj-ar, after_calls: 120}",
+        suites=SHORT,
     )
     done = mlipbench("run", suite, "--output", "out", "--fail-fast", cwd=tmp_path)
     assert done.returncode == 4, done.stdout + done.stderr

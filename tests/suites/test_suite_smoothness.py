@@ -11,7 +11,7 @@ from mlipbench.core.suite import IntendedUse
 from mlipbench.model.architecture import Architecture
 from mlipbench.model.network import Network
 from mlipbench.model.package import package
-from mlipbench.potentials import faulty, faulty_symmetry
+from mlipbench.potentials import faulty, faulty_process, faulty_symmetry
 from mlipbench.potentials.analytic import (
     born_mayer_nacl,
     harmonic_argon,
@@ -163,7 +163,9 @@ def test_a_molecule_in_vacuum(tmp_path):
 
 
 def test_answers_that_are_no_numbers_end_it(tmp_path):
-    outcome, m, found = judged(tmp_path, faulty.not_a_number(stillinger_weber_silicon(), after_calls=500))
+    outcome, m, found = judged(
+        tmp_path, faulty_process.not_a_number(stillinger_weber_silicon(), after_calls=500)
+    )
     assert list(m) == ["non_finite"]
     assert found == {"non_finite": "FAIL"}
     assert outcome.notes
