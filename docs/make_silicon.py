@@ -89,10 +89,10 @@ def collect() -> None:
     for name in (layout.REPORT, layout.TRAINING, layout.METHODS, layout.CITATIONS):
         shutil.copy(WORK / "whole" / name, EXAMPLE / name)
     found = {"all": measured(whole, WORK.glob("member-*-times.jsonl"))}
-    for folder in sorted(WORK.glob("part-*/out")):
-        record = read_record(folder)[0]
+    for path in sorted(WORK.glob(f"part-*/out/{layout.TRAINING}")):
+        record = read_record(path.parent)[0]
         if record.finished:
-            name = folder.parent.name
+            name = path.parents[1].name
             found[name] = measured(record, [WORK / f"{name}-times.jsonl"])
     RECORD.write_text(
         json.dumps(
