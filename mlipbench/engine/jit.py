@@ -12,6 +12,8 @@ from typing import Any
 
 import numba
 
+from mlipbench.core.errors import PotentialError
+
 _UNWRAPPED: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # compiles faster
 
 inner = numba.njit(error_model="numpy", **_UNWRAPPED)
@@ -22,6 +24,7 @@ pasted = numba.njit(error_model="numpy", inline="always")
 arrays it is given needs to be kept."""
 
 
+_numba: Any = numba
 _config: Any = numba.config
 
 
@@ -37,12 +40,18 @@ class Kernel:
         self._function, self._parallel = function, parallel
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run it."""
+        """Run it. Raises PotentialError where the threads are gone."""
+        if _lost_threads and self._parallel:
+            raise PotentialError(
+                "the compiled engine had been used before this process was forked, and threads of OpenMP do "
+                "not survive that; start processes by multiprocessing's spawn, or set "
+                "NUMBA_THREADING_LAYER=workqueue, which is slower"
+            )
         return self._compiled(*arguments)
 
     @functools.cached_property
     def _compiled(self) -> Any:
-        _choose_threads()
+        _start_threads()
         folder = cache_folder()
         wrap = functools.partial(numba.njit, parallel=self._parallel, error_model="numpy")
         if folder is None:
@@ -82,8 +91,28 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
-def _choose_threads() -> None:
-    """Idle threads of numba's own pool sleep; those of GNU OpenMP, the default, spin, and on a machine
-    with other work all threads then wait for each other. A choice of the user's is left alone."""
-    if _config.THREADING_LAYER == "default":
-        _config.THREADING_LAYER = "workqueue"
+@functools.cache
+def _start_threads() -> None:
+    """Start numba's threads. Those of OpenMP, its choice where no TBB is installed, spin when they are idle:
+    on a machine with other work all threads then wait for each other. They are told to sleep, as OpenMP can
+    be when it is loaded, unless the user has told them something. numba's own pool, which needs no OpenMP,
+    leaves two threads idle a third of their time.
+    """
+    told = any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"))
+    if not told:
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+    try:
+        numba.get_num_threads()
+    finally:
+        if not told:
+            del os.environ["OMP_WAIT_POLICY"]
+    if _numba.threading_layer() == "omp":
+        os.register_at_fork(after_in_child=_lose_threads)
+
+
+_lost_threads = False
+
+
+def _lose_threads() -> None:
+    global _lost_threads
+    _lost_threads = True

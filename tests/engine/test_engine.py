@@ -1,6 +1,7 @@
 """The compiled engine against the network in torch, finite differences, and itself."""
 
 import math
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -283,6 +284,52 @@ def test_machine_code_is_kept_for_the_user_not_in_the_package(monkeypatch, tmp_p
         assert jit.cache_folder() is None
     finally:
         jit.cache_folder.cache_clear()
+
+
+USE_AND_FORK = """
+import os, sys
+import numpy as np
+import numba
+from ase.build import bulk
+from mlipbench.core.errors import PotentialError
+from mlipbench.core.structure import Structure
+from mlipbench.potentials.loading import load
+from pathlib import Path
+
+potential = load("mace-si", {}, Path())
+structure = Structure.from_ase(bulk("Si", "diamond", a=5.4))
+before = potential.evaluate([structure])[0].energy
+child = os.fork()
+if child == 0:
+    try:
+        os._exit(10 + int(potential.evaluate([structure])[0].energy == before))
+    except PotentialError as error:
+        print(error, flush=True)
+        os._exit(3)
+_, status = os.waitpid(child, 0)
+print(numba.threading_layer(), os.environ.get("OMP_WAIT_POLICY"))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.parametrize("layer", ["", "workqueue"])
+def test_a_forked_process_is_told_that_its_threads_are_gone(layer):
+    # numba would end it with SIGTERM, which a pool of processes waits for without end.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_THREADING", "OMP_WAIT"))}
+    done = subprocess.run(
+        [sys.executable, "-c", USE_AND_FORK],
+        env=environment | ({"NUMBA_THREADING_LAYER": layer} if layer else {}),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    used, policy = done.stdout.split()[-2:]
+    assert policy == "None"  # what comes after is told nothing
+    if used == "omp":
+        assert done.returncode == 3, done.stderr
+        assert "NUMBA_THREADING_LAYER=workqueue" in done.stdout
+    else:
+        assert done.returncode == 11, done.stderr
 
 
 def test_importing_the_engine_writes_and_compiles_nothing(tmp_path):
