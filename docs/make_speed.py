@@ -143,7 +143,7 @@ def _row(name: str, found: dict[str, float], timed: dict[str, float]) -> str:
     parts = " + ".join(f"{found[f'GFLOP {part}']:.3f}" for part in ("pairs", "linear", "product"))
     limit, median, least = found["ms arithmetic"], timed["median"], timed["least"]
     cells = [name, f"{found['pairs']}", parts, f"{found['MB between steps']:.0f}", f"{limit:.1f}"]
-    cells += [f"{found['ms memory']:.1f}", f"{median:g} ({least:g})"]
+    cells += [f"{found['ms memory']:.1f}", f"{median:.1f} ({least:.1f})"]
     return f"| {' | '.join([*cells, f'{median / limit:.1f} ({least / limit:.1f})'])} |"
 
 
