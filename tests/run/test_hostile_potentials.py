@@ -17,7 +17,7 @@ def test_one_suite_ends_in_error_and_the_others_stand(tmp_path, fault):
     kwargs, words = CASES[fault]
     suite = suite_file(
         tmp_path,
-        f"mlipbench.potentials.faulty:{fault}",
+        f"mlipbench.potentials.faulty_process:{fault}",
         kwargs,
         PARITY + NVE.format(ps=60),
         stall_s=15 if fault == "hangs" else 120,
