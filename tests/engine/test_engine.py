@@ -288,7 +288,6 @@ def test_machine_code_is_kept_for_the_user_not_in_the_package(monkeypatch, tmp_p
 
 USE_AND_FORK = """
 import os, sys
-import numpy as np
 import numba
 from ase.build import bulk
 from mlipbench.core.errors import PotentialError

@@ -13,6 +13,7 @@ from ase.build import bulk
 from mlipbench.core.criterion import Verdict
 from mlipbench.core.judge import judge
 from mlipbench.core.structure import Structure
+from mlipbench.core.units import EV_PER_A3_IN_GPA
 from mlipbench.potentials import contract, faulty, faulty_process
 from mlipbench.potentials.loading import load
 
@@ -74,6 +75,14 @@ def test_noise_and_structured_errors_are_of_equal_size():
         return np.mean([np.abs(a.forces - b.forces).mean() for a, b in zip(found, sound, strict=True)])
 
     assert mae("structured_error") == pytest.approx(mae("force_noise"), rel=0.1)
+    # V(r) of four bonds of length d an atom: p = -(2 / 3) d V'(d) / volume of an atom, V a Gaussian.
+    d = np.sqrt(3) / 4 * 5.431
+    slope = -2 * (d - 2.0) / 0.5**2 * 0.115 * np.exp(-(((d - 2.0) / 0.5) ** 2))
+    pressure = -2 / 3 * d * slope / (5.431**3 / 8)
+    stress = faulty.structured_error("sw-si").evaluate([SILICON], ("energy", "stress"))[0].stress
+    rest = load("sw-si", {}, Path()).evaluate([SILICON], ("energy", "stress"))[0].stress
+    assert stress - rest == pytest.approx(-pressure * np.eye(3), abs=1e-12)
+    assert pressure * EV_PER_A3_IN_GPA == pytest.approx(2.5, abs=0.1)
 
 
 @pytest.mark.parametrize("seed", range(3))
