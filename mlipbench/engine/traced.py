@@ -96,7 +96,10 @@ class TracedEngine:
 
         Raises PotentialError where the graph cannot be compiled here.
         """
-        program = self._arrange(pairs)
+        if not self.serves(pairs):
+            self.make(pairs)
+        assert self._arranged is not None
+        program = self._arranged[1]
         program.place(pairs.vectors)
         found = np.stack([program.run(n)[: len(pairs.species)] for n in range(len(self._networks))])
         first = np.searchsorted(pairs.structure, np.arange(len(pairs.volumes)))
@@ -107,25 +110,38 @@ class TracedEngine:
             0.5 * (virials + virials.swapaxes(2, 3)),
         )
 
-    def _arrange(self, pairs: PairArrays) -> _Program:
-        """The program for these pairs, which has their indices; those of the last call it has already."""
+    def serves(self, pairs: PairArrays) -> bool:
+        """Whether a graph that has been made serves these pairs; it then has their indices, which those of
+        the last call it has already."""
         if self._arranged is not None:
-            before, program = self._arranged
+            before, made = self._arranged
             same = ("species", "receivers", "senders")
-            if all(np.array_equal(getattr(before, name), getattr(pairs, name)) for name in same):
-                return program
+            if before is pairs or all(
+                np.array_equal(getattr(before, name), getattr(pairs, name)) for name in same
+            ):
+                self._arranged = pairs, made
+                return True
         graph = graph_of_pairs(*pairs)
         need = Bucket.of(graph)
         made = self._programs.get(need.atoms)
         if made is None or not made.bucket.holds(need):
-            made = _Program(self._networks, need.with_room(), graph)
-            made.prepare(self._lowered)
-            self._programs[need.atoms] = made
-            self.n_made += 1
-        else:
-            made.arrange(graph)
+            return False
+        made.arrange(graph)
         self._arranged = pairs, made
-        return made
+        return True
+
+    def make(self, pairs: PairArrays) -> None:
+        """Make the graph that serves these pairs, in place of one that is too small. Raises PotentialError
+        where it cannot be compiled here."""
+        graph = graph_of_pairs(*pairs)
+        need = Bucket.of(graph)
+        self._arranged = None
+        self._programs.pop(need.atoms, None)  # frees its memory first
+        made = _Program(self._networks, need.with_room(), graph)
+        made.prepare(self._lowered)
+        self._programs[need.atoms] = made
+        self._arranged = pairs, made
+        self.n_made += 1
 
 
 class _Program:
@@ -195,6 +211,7 @@ class _Program:
         if self._device.type != "cuda":
             run()
             return run
+        torch.cuda.empty_cache()  # a stream does not use what another has kept
         aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(aside):  # not yet captured: kernels are compiled and libraries start
