@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.engine.engine import Answer
-from mlipbench.model.graph import Graph, PairArrays, Ragged, graph_of_pairs
+from mlipbench.engine.sums import Rows
+from mlipbench.model.graph import Graph, PairArrays, Ragged, Summing, graph_of_pairs
 from mlipbench.model.network import Network
 from mlipbench.model.radial import covalent_radii
 
@@ -43,8 +44,6 @@ class Bucket:
     atoms: tuple[tuple[int, int], ...]  # element (index into those of the network) and its atoms, rising
     pairs: int
     distances: int
-    neighbours: int  # of one atom
-    of_kind: int  # of one atom and one element
 
     @classmethod
     def of(cls, graph: Graph) -> Bucket:
@@ -53,8 +52,6 @@ class Bucket:
             atoms=tuple((element, _rounded(len(atoms))) for element, atoms in graph.by_element),
             pairs=len(graph.receivers) + 1,  # one at least fills up
             distances=len(graph.distance_pairs) + 1,
-            neighbours=max(graph.by_receiver.counts, default=0),
-            of_kind=max(graph.by_kind.counts, default=0),
         )
 
     @property
@@ -64,8 +61,9 @@ class Bucket:
 
     def holds(self, other: Bucket) -> bool:
         """Whether what fits into the other one fits into this one."""
-        sizes = [field.name for field in fields(self) if field.name != "atoms"]
-        return self.atoms == other.atoms and all(getattr(self, n) >= getattr(other, n) for n in sizes)
+        return (
+            self.atoms == other.atoms and self.pairs >= other.pairs and self.distances >= other.distances
+        )
 
     def with_room(self) -> Bucket:
         """One with room for more pairs."""
@@ -73,9 +71,7 @@ class Bucket:
         def more(size: int) -> int:
             return _rounded(int(np.ceil(_SPARE * size)) + 1)
 
-        return Bucket(
-            self.atoms, more(self.pairs), more(self.distances), more(self.neighbours), more(self.of_kind)
-        )
+        return Bucket(self.atoms, more(self.pairs), more(self.distances))
 
 
 class TracedEngine:
@@ -261,9 +257,15 @@ def padded(graph: Graph, bucket: Bucket) -> Arrays:
     def filled(values: torch.Tensor, rest: IntArray) -> IntArray:
         return np.concatenate([values.numpy(), rest])
 
+    n_elements = len(bucket.atoms)
+    kinds = graph.kind_receivers * n_elements + graph.kind_elements
+    by_kind = _listed(graph.by_kind, kinds, bucket.n_atoms * n_elements)
+    by_receiver = _listed(graph.by_receiver, torch.arange(n_atoms), bucket.n_atoms)
+    sent = np.zeros(bucket.n_atoms + 1, dtype=np.int64)
+    np.cumsum(np.bincount(graph.senders.numpy(), minlength=bucket.n_atoms), out=sent[1:])
+    kind_of = np.empty(n_pairs, dtype=np.int64)
+    kind_of[by_kind[1]] = np.repeat(np.arange(bucket.n_atoms * n_elements), np.diff(by_kind[0]))
     # Spread over all that fills up, and over all atoms: many that add to one place would wait for each other.
-    kinds = graph.kind_receivers.numpy() * len(bucket.atoms) + graph.kind_elements.numpy()
-    n_kinds = bucket.n_atoms * len(bucket.atoms)
     return {
         "species": species,
         "receivers": filled(graph.receivers, more % bucket.n_atoms),
@@ -274,21 +276,22 @@ def padded(graph: Graph, bucket: Bucket) -> Arrays:
         "distance_pairs": filled(
             graph.distance_pairs, n_pairs + np.arange(bucket.distances - n_distances) % len(more)
         ),
-        "by_receiver": _rectangle(
-            graph.by_receiver, np.arange(n_atoms), (bucket.n_atoms, bucket.neighbours), n_pairs + more
-        ),
-        "by_kind": _rectangle(graph.by_kind, kinds, (n_kinds, bucket.of_kind), n_pairs + more),
+        "receiver_begins": by_receiver[0],
+        "received": np.concatenate([by_receiver[1], n_pairs + more]),
+        "kind_of": np.concatenate([kind_of, more % (bucket.n_atoms * n_elements)]),
+        "kind_begins": by_kind[0],
+        "of_kind": np.concatenate([by_kind[1], n_pairs + more]),
+        "sender_begins": sent,
+        "sent": np.concatenate([np.argsort(graph.senders.numpy(), kind="stable"), n_pairs + more]),
     }
 
 
-def _rectangle(ragged: Ragged, numbers: IntArray, shape: tuple[int, int], absent: IntArray) -> IntArray:
-    """The items of each row, one row after the other; `numbers` are those of the rows in the rectangle."""
-    found = np.resize(absent, shape)
-    counts = np.array(ragged.counts, dtype=np.int64)
-    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    items = ragged.items.numpy()[np.repeat(ragged.begins.numpy(), counts) + place]
-    found[np.repeat(numbers[ragged.rows.numpy()], counts), place] = items
-    return found.ravel()
+def _listed(ragged: Ragged | Summing, numbers: torch.Tensor, n_rows: int) -> tuple[IntArray, IntArray]:
+    """Where rows begin (n_rows + 1,), and their items; `numbers` are those of the rows among n_rows."""
+    assert isinstance(ragged, Ragged)
+    begins = np.zeros(n_rows + 1, dtype=np.int64)
+    begins[1 + numbers[ragged.rows].numpy()] = ragged.counts
+    return np.cumsum(begins), ragged.items.numpy()
 
 
 def _graph(bucket: Bucket, arrays: dict[str, torch.Tensor]) -> Graph:
@@ -298,6 +301,7 @@ def _graph(bucket: Bucket, arrays: dict[str, torch.Tensor]) -> Graph:
     n_elements = len(bucket.atoms)
     kinds = torch.arange(bucket.n_atoms * n_elements, device=place)
     empty = torch.empty(0, device=place)
+    sent = arrays["sender_begins"], arrays["sent"]
     return Graph(
         species=arrays["species"],
         receivers=arrays["receivers"],
@@ -309,16 +313,11 @@ def _graph(bucket: Bucket, arrays: dict[str, torch.Tensor]) -> Graph:
         from_sorted=arrays["from_sorted"],
         distance_of=arrays["distance_of"],
         distance_pairs=arrays["distance_pairs"],
-        by_receiver=_equal_rows(bucket.n_atoms, bucket.neighbours, arrays["by_receiver"]),
-        by_kind=_equal_rows(len(kinds), bucket.of_kind, arrays["by_kind"]),
+        by_receiver=Rows(arrays["receivers"], arrays["receiver_begins"], arrays["received"], *sent),
+        by_kind=Rows(arrays["kind_of"], arrays["kind_begins"], arrays["of_kind"], *sent),
         kind_receivers=kinds // n_elements,
         kind_elements=kinds % n_elements,
     )
-
-
-def _equal_rows(n_rows: int, width: int, items: torch.Tensor) -> Ragged:
-    rows = torch.arange(n_rows, device=items.device)
-    return Ragged(n_rows, rows, (width,) * n_rows, width * rows, items)
 
 
 def _beyond(network: Network) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ import torch
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.neighbours import FARTHEST_POSITION, candidates
 from mlipbench.core.structure import FloatArray, IntArray, Structure
+
+if TYPE_CHECKING:
+    from mlipbench.model.messages import Pattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,18 @@ class Ragged:
             yield self.rows[part], torch.where(there, items, -1)
 
 
+class Summing(Protocol):
+    """Pairs of atoms, or kinds, that sum in their own way; nobody asks them for second derivatives."""
+
+    def sum_neighbours(
+        self, x: torch.Tensor | None, radial: torch.Tensor, harmonics: torch.Tensor, pattern: Pattern
+    ) -> torch.Tensor:
+        """See `mlipbench.model.messages.sum_neighbours`."""
+
+    def to(self, device: torch.device | str) -> Summing:
+        """The same elsewhere."""
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """One structure or several; pairs are listed in both directions, by rising receiver."""
@@ -60,8 +75,8 @@ class Graph:
     from_sorted: torch.Tensor  # (n_atoms,) where each atom is found when listed by element
     distance_of: torch.Tensor  # (n_pairs,) number of the distance: both directions share one
     distance_pairs: torch.Tensor  # (n_distances,) a pair that has this distance
-    by_receiver: Ragged  # pairs of each atom
-    by_kind: Ragged  # pairs of each atom with senders of one element
+    by_receiver: Ragged | Summing  # pairs of each atom
+    by_kind: Ragged | Summing  # pairs of each atom with senders of one element
     kind_receivers: torch.Tensor  # (n_kinds,) atom
     kind_elements: torch.Tensor  # (n_kinds,) number of the senders' element in `by_element`
 

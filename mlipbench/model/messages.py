@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from mlipbench.model.graph import Ragged
+from mlipbench.model.graph import Ragged, Summing
 
 NUMBERS_AT_ONCE = {"cpu": 2**17, "cuda": 2**26}
 """Of one temporary array: on a CPU, what the cache of a core holds."""
@@ -46,10 +46,16 @@ class Pattern:
 
     paths: Sequence[Path]  # by rising rows, together all of A
     coupling: torch.Tensor  # (lm, columns)
-    receivers: Ragged  # the pairs of each receiver
+    receivers: Ragged | Summing  # the pairs of each receiver
     senders: torch.Tensor  # (n_pairs,) row of x
     radial: torch.Tensor  # (n_pairs,) row of R
     parts: list[_Part] = field(default_factory=list, init=False)  # see `_parts`
+
+
+def sum_neighbours(
+        self, x: torch.Tensor | None, radial: torch.Tensor, harmonics: torch.Tensor, pattern: Pattern
+    ) -> torch.Tensor:
+        """See `sum_neighbours`."""
 
 
 def sum_neighbours(
@@ -60,6 +66,8 @@ def sum_neighbours(
     Features x (any, components, channels), radial weights R (any, paths, channels), harmonics Y
     (n_pairs, lm). Without x, 1 stands in its place, and a path has one component.
     """
+    if not isinstance(pattern.receivers, Ragged):
+        return pattern.receivers.sum_neighbours(x, radial, harmonics, pattern)
     found: torch.Tensor = _Sum.apply(x, radial, harmonics, pattern)  # type: ignore[no-untyped-call]
     return found
 
@@ -238,6 +246,7 @@ def _parts(pattern: Pattern, x: torch.Tensor) -> list[_Part]:
     if not pattern.parts:
         widest = max(path.components.stop - path.components.start for path in pattern.paths) * x.shape[2]
         at_once = NUMBERS_AT_ONCE["cpu" if x.device.type == "cpu" else "cuda"] // widest
+        assert isinstance(pattern.receivers, Ragged)
         pattern.parts.extend(_Part(pattern, *part, x.dtype) for part in pattern.receivers.parts(at_once))
     return pattern.parts
 
