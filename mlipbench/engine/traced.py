@@ -27,7 +27,7 @@ from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.engine.engine import Answer
 from mlipbench.engine.sums import Rows
-from mlipbench.model.graph import Graph, PairArrays, Ragged, Summing, graph_of_pairs
+from mlipbench.model.graph import Graph, ListedPairs, Ragged, Summing, graph_of_pairs
 from mlipbench.model.network import Network
 from mlipbench.model.radial import covalent_radii
 
@@ -83,21 +83,22 @@ class TracedEngine:
     def __init__(self, networks: Sequence[Network], lowered: bool) -> None:
         self._networks, self._lowered = list(networks), lowered
         self._programs: dict[tuple[tuple[int, int], ...], _Program] = {}
-        self._arranged: tuple[PairArrays, _Program] | None = None  # of the last call
+        self._arranged: tuple[ListedPairs, _Program] | None = None  # of the last call
         self.n_made = 0
         """Graphs traced so far."""
 
-    def evaluate(self, pairs: PairArrays) -> Answer:
-        """Energies, forces and virials of structures; pairs beyond the cutoff add nothing.
+    def evaluate(self, pairs: ListedPairs, positions: FloatArray) -> Answer:
+        """Energies, forces and virials of structures at positions (n_atoms, 3) A; pairs beyond the cutoff
+        add nothing.
 
         Raises PotentialError where the graph cannot be compiled here.
         """
-        if not self.serves(pairs):
-            self.make(pairs)
+        if not self.serves(pairs, positions):
+            self.make(pairs, positions)
         assert self._arranged is not None
         program = self._arranged[1]
-        program.place(pairs.vectors)
-        found = np.stack([program.run(n)[: len(pairs.species)] for n in range(len(self._networks))])
+        program.place(positions)
+        found = np.stack([program.run(n)[: len(positions)] for n in range(len(self._networks))])
         first = np.searchsorted(pairs.structure, np.arange(len(pairs.volumes)))
         virials = np.add.reduceat(found[:, :, 4:], first, axis=1).reshape(len(found), -1, 3, 3)
         return Answer(
@@ -106,34 +107,35 @@ class TracedEngine:
             0.5 * (virials + virials.swapaxes(2, 3)),
         )
 
-    def serves(self, pairs: PairArrays) -> bool:
+    def serves(self, pairs: ListedPairs, positions: FloatArray) -> bool:
         """Whether a graph that has been made serves these pairs; it then has their indices, which those of
         the last call it has already."""
         if self._arranged is not None:
             before, made = self._arranged
-            same = ("species", "receivers", "senders")
-            if before is pairs or all(
-                np.array_equal(getattr(before, name), getattr(pairs, name)) for name in same
-            ):
+            if before is pairs:
+                return True
+            if all(np.array_equal(*both) for both in zip(before[:3], pairs[:3], strict=True)):
+                made.shift(pairs.offsets)
                 self._arranged = pairs, made
                 return True
-        graph = graph_of_pairs(*pairs)
+        graph = graph_of_pairs(*pairs.at(positions))
         need = Bucket.of(graph)
         made = self._programs.get(need.atoms)
         if made is None or not made.bucket.holds(need):
             return False
-        made.arrange(graph)
+        made.arrange(graph, pairs.offsets)
         self._arranged = pairs, made
         return True
 
-    def make(self, pairs: PairArrays) -> None:
+    def make(self, pairs: ListedPairs, positions: FloatArray) -> None:
         """Make the graph that serves these pairs, in place of one that is too small. Raises PotentialError
         where it cannot be compiled here."""
-        graph = graph_of_pairs(*pairs)
+        graph = graph_of_pairs(*pairs.at(positions))
         need = Bucket.of(graph)
         self._arranged = None
         self._programs.pop(need.atoms, None)  # frees its memory first
-        made = _Program(self._networks, need.with_room(), graph)
+        made = _Program(self._networks, need.with_room(), graph, pairs.offsets)
+        made.place(positions)
         made.prepare(self._lowered)
         self._programs[need.atoms] = made
         self._arranged = pairs, made
@@ -143,32 +145,40 @@ class TracedEngine:
 class _Program:
     """The graph of one bucket, and the memory that its inputs lie in."""
 
-    def __init__(self, networks: Sequence[Network], bucket: Bucket, graph: Graph) -> None:
+    def __init__(
+        self, networks: Sequence[Network], bucket: Bucket, graph: Graph, offsets: FloatArray
+    ) -> None:
         self.bucket, self._network = bucket, networks[0]
         self._weights = [list(network.state_dict().values()) for network in networks]
         self._device = networks[0].embedding.device
         on_cuda = self._device.type == "cuda"
         self._beyond = _beyond(networks[0])
-        self._staged = torch.zeros(bucket.pairs, 3, dtype=torch.float64, pin_memory=on_cuda)
-        arrays = padded(graph, bucket)
-        self._inputs = {name: torch.from_numpy(array).to(self._device) for name, array in arrays.items()}
-        self._vectors = torch.zeros(bucket.pairs, 3, dtype=torch.float64, device=self._device)
-        self.place(graph.vectors.numpy())
+        self._inputs = {
+            name: torch.from_numpy(array).to(self._device) for name, array in padded(graph, bucket).items()
+        }
+        self._staged = torch.zeros(bucket.n_atoms, 3, dtype=torch.float64, pin_memory=on_cuda)
+        self._positions = torch.zeros_like(self._staged, device=self._device)
+        self._offsets = torch.zeros(bucket.pairs, 3, dtype=torch.float64, device=self._device)
+        self.shift(offsets)
         self._run: list[Callable[[], torch.Tensor]] = []
         # Members run one after the other, and share the memory of what none of them keeps.
         self._pool = torch.cuda.graph_pool_handle() if on_cuda else None
 
-    def arrange(self, graph: Graph) -> None:
-        """Take other pairs."""
+    def arrange(self, graph: Graph, offsets: FloatArray) -> None:
+        """Take other pairs, with their offsets (n_pairs, 3) A."""
         for name, array in padded(graph, self.bucket).items():
             self._inputs[name].copy_(torch.from_numpy(array))
+        self.shift(offsets)
 
-    def place(self, vectors: FloatArray) -> None:
-        """Take the vectors (n_pairs, 3) A."""
-        staged = self._staged.numpy()
-        staged[: len(vectors)] = vectors
-        staged[len(vectors) :] = (self._beyond, 0.0, 0.0)
-        self._vectors.copy_(self._staged, non_blocking=True)
+    def shift(self, offsets: FloatArray) -> None:
+        """Take other offsets (n_pairs, 3) A of the same pairs."""
+        self._offsets[: len(offsets)].copy_(torch.from_numpy(offsets))
+        self._offsets[len(offsets) :] = torch.tensor([self._beyond, 0.0, 0.0])  # of an atom to itself
+
+    def place(self, positions: FloatArray) -> None:
+        """Take positions (n_atoms, 3) A."""
+        self._staged.numpy()[: len(positions)] = positions
+        self._positions.copy_(self._staged, non_blocking=True)
 
     def run(self, member: int) -> FloatArray:
         """Of the atoms energy, force and virial, (n_atoms, 1 + 3 + 9); with the atoms that fill up."""
@@ -177,7 +187,7 @@ class _Program:
 
     def prepare(self, lowered: bool) -> None:
         """Trace, compile, capture."""
-        arguments = [self._vectors, *self._inputs.values()]
+        arguments = [self._positions, self._offsets, *self._inputs.values()]
         first = [*self._weights[0], *arguments]
         with torch.no_grad():
             self._function(*first)  # once before, so that what the network keeps is made outside of the trace
@@ -225,11 +235,12 @@ class _Program:
         return replay
 
     def _function(self, *tensors: torch.Tensor) -> torch.Tensor:
-        """Weights, vectors, indices -> see `run`."""
+        """Weights, positions, offsets, indices -> see `run`."""
         names = list(self._network.state_dict())
         weights = dict(zip(names, tensors, strict=False))
-        vectors, *indices = tensors[len(names) :]
+        positions, offsets, *indices = tensors[len(names) :]
         graph = _graph(self.bucket, dict(zip(self._inputs, indices, strict=True)))
+        vectors = positions[graph.receivers] - positions[graph.senders] - offsets
         with torch.enable_grad():
             moving = vectors.detach().to(self._network.embedding.dtype).requires_grad_()
             energies = functional_call(self._network, weights, (replace(graph, vectors=moving),)).energies

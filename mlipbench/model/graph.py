@@ -122,6 +122,29 @@ class PairArrays(NamedTuple):
     volumes: FloatArray  # (n_structures,) A^3
 
 
+class ListedPairs(NamedTuple):
+    """Pairs of a neighbour list, which stay while atoms move: their vectors are
+    positions[receivers] - positions[senders] - offsets."""
+
+    species: IntArray  # (n_atoms,)
+    receivers: IntArray  # (n_pairs,) rising
+    senders: IntArray  # (n_pairs,)
+    offsets: FloatArray  # (n_pairs, 3) A, from the sender to its image
+    structure: IntArray  # (n_atoms,)
+    volumes: FloatArray  # (n_structures,) A^3
+
+    @classmethod
+    def of(cls, pairs: PairArrays, positions: FloatArray) -> ListedPairs:
+        """Those of `pairs`, which are of these positions (n_atoms, 3) A."""
+        offsets = positions[pairs.receivers] - positions[pairs.senders] - pairs.vectors
+        return cls(*pairs[:3], offsets, *pairs[4:])
+
+    def at(self, positions: FloatArray) -> PairArrays:
+        """With vectors."""
+        vectors = positions[self.receivers] - positions[self.senders] - self.offsets
+        return PairArrays(*self[:3], vectors, *self[4:])
+
+
 def graph_of(structures: Sequence[Structure], elements: Sequence[int], cutoff: float) -> Graph:
     """The graph of structures, float64, on the CPU; arguments and errors as in `arrays_of`."""
     return graph_of_pairs(*arrays_of(structures, elements, cutoff))

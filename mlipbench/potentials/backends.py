@@ -15,7 +15,7 @@ from mlipbench.core.structure import FloatArray, Structure
 from mlipbench.engine.engine import Answer, Engine
 from mlipbench.engine.traced import TracedEngine
 from mlipbench.model.derivatives import predict, require_volumes
-from mlipbench.model.graph import PairArrays, arrays_of, graph_of_pairs
+from mlipbench.model.graph import ListedPairs, PairArrays, arrays_of, graph_of_pairs
 from mlipbench.model.network import Committee
 
 LARGE_FORCE = 10.0
@@ -40,11 +40,9 @@ class Backend(Protocol):
 
     together: bool
     """Whether replicas are computed in one call."""
-    whole_list: bool
-    """Whether it is faster with all pairs of a neighbour list, those in the skin too: they change rarely."""
 
-    def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
-        """`again`: these atoms will come again. Raises PotentialError where a stress needs a volume."""
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
+        """Of atoms that may be seen once. Raises PotentialError where a stress needs a volume."""
 
     def check(self, structure: Structure) -> None:
         """Raise PotentialError where answers for these atoms cannot be trusted."""
@@ -54,13 +52,12 @@ class TorchBackend:
     """The network itself, on any device."""
 
     together = False  # a matrix product may round differently for another number of rows
-    whole_list = False
 
     def __init__(self, committee: Committee, dtype: torch.dtype, device: torch.device) -> None:
         self._dtype, self._device = dtype, device
         self.networks = copy.deepcopy(committee).to(device, dtype).requires_grad_(False).networks
 
-    def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
         """See `Backend`."""
         moved = graph_of_pairs(*pairs).to(self._device, self._dtype)
         found = [predict(network, moved, forces, stress) for network in self.networks]
@@ -80,7 +77,6 @@ class CompiledBackend:
     """The engine. Before it answers for elements that are new to it, it is compared with torch."""
 
     together = True  # the same bits whatever is computed beside them
-    whole_list = False
 
     def __init__(self, committee: Committee, dtype: str, tolerance: float) -> None:
         self._architecture = committee.architecture
@@ -101,7 +97,7 @@ class CompiledBackend:
                 self._engine.refine()
         return self.check(trial)
 
-    def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
         """See `Backend`."""
         if stress:
             require_volumes(bool((pairs.volumes > 0).all()))
@@ -135,17 +131,17 @@ class CompiledBackend:
             n_structures=len(pairs.volumes),
             gradients=forces or stress,
         )
-        return _of_engine(found, pairs, forces, stress)
+        return _of_engine(found, pairs.volumes, forces, stress)
 
 
 class TracedBackend:
     """The traced network. Every graph is compared with torch on the pairs that it is made for.
 
-    Making one takes long, so that only atoms that come again have one; others go through the network itself.
+    Making one takes long, so that only atoms that come again have one, by `listed`: their neighbour list
+    stays where it is computed, and positions alone go there. Others go through the network itself.
     """
 
     together = True  # to rounding, the same whatever is computed beside them
-    whole_list = True
 
     def __init__(
         self, committee: Committee, dtype: str, device: torch.device, lowered: bool, tolerance: float
@@ -158,22 +154,26 @@ class TracedBackend:
             self._reference = TorchBackend(committee, torch.float64, device)
         self._engine = TracedEngine(self._once.networks, lowered)
         self._allowed = _allowed(tolerance, dtype)
-        self.answers(
-            arrays_of([_trial(_some(shape.elements))], shape.elements, shape.r_max), True, True, True
-        )
+        trial = _trial(_some(shape.elements))
+        pairs = arrays_of([trial], shape.elements, shape.r_max)
+        self.listed(ListedPairs.of(pairs, trial.positions), trial.positions, True)
 
-    def answers(self, pairs: PairArrays, forces: bool, stress: bool, again: bool = False) -> Answers:
-        """See `Backend`. Raises PotentialError, too, where a new graph differs from the network."""
-        if not again:
-            return self._once.answers(pairs, forces, stress)
+    def answers(self, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
+        """See `Backend`."""
+        return self._once.answers(pairs, forces, stress)
+
+    def listed(self, pairs: ListedPairs, positions: FloatArray, stress: bool) -> Answers:
+        """Of pairs, some perhaps beyond the cutoff, with the atoms at positions (n_atoms, 3) A; quickest
+        with the object of the last call. Raises PotentialError as `answers` does, and where a new graph
+        differs from the network."""
         if stress:
             require_volumes(bool((pairs.volumes > 0).all()))
         expected = None
-        if not self._engine.serves(pairs):
+        if not self._engine.serves(pairs, positions):
             # Before the graph, which keeps its memory.
-            expected = self._reference.answers(_within(pairs, self._r_max), True, False)
-            self._engine.make(pairs)
-        found = _of_engine(self._engine.evaluate(pairs), pairs, True, stress)
+            expected = self._reference.answers(_within(pairs.at(positions), self._r_max), True, False)
+            self._engine.make(pairs, positions)
+        found = _of_engine(self._engine.evaluate(pairs, positions), pairs.volumes, True, stress)
         if expected is not None:
             _require_equal(found, expected, self._allowed, "the traced graph", "Use `engine: torch`")
         return found
@@ -202,11 +202,11 @@ def _require_equal(found: Answers, expected: Answers, allowed: float, engine: st
         )
 
 
-def _of_engine(found: Answer, pairs: PairArrays, forces: bool, stress: bool) -> Answers:
+def _of_engine(found: Answer, volumes: FloatArray, forces: bool, stress: bool) -> Answers:
     return Answers(
         found.energies,
         found.forces if forces else None,
-        found.virials / pairs.volumes[:, None, None] if stress and found.virials is not None else None,
+        found.virials / volumes[:, None, None] if stress and found.virials is not None else None,
     )
 
 

@@ -8,7 +8,7 @@ beside it, nor on what was computed before; with a traced graph it does not beyo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import torch
 import mlipbench.engine
 import mlipbench.model
 from mlipbench.core.errors import InputError, PotentialError
+from mlipbench.core.neighbours import Candidates
 from mlipbench.core.potential import (
     PROPERTIES,
     BatchEvaluation,
@@ -28,7 +29,7 @@ from mlipbench.core.potential import (
 )
 from mlipbench.core.structure import FloatArray, IntArray, Structure
 from mlipbench.engine.engine import TOLERANCE
-from mlipbench.model.graph import PairArrays, arrays_of, species_of
+from mlipbench.model.graph import ListedPairs, PairArrays, arrays_of, species_of
 from mlipbench.model.package import Package, load, versions
 from mlipbench.potentials.backends import Answers, Backend, CompiledBackend, TorchBackend, TracedBackend
 from mlipbench.potentials.identity import digest, file_digest
@@ -161,6 +162,8 @@ class Bound:
         self._neighbours = NeighbourList(
             n_replicas, self.n_atoms, structure.pbc, potential.architecture.r_max
         )
+        self._taken: Candidates | None = None  # the list that `_parts` are of
+        self._parts: dict[tuple[int, int], ListedPairs] = {}
 
     def __call__(self, positions: FloatArray, cells: FloatArray, stress: bool) -> BatchEvaluation:
         """Positions (n_replicas, n_atoms, 3) A, cells (n_replicas, 3, 3) A, stress wanted -> answer.
@@ -183,8 +186,10 @@ class Bound:
                 f"shape {(self.n_replicas, 3, 3)}, got {positions.shape} and {cells.shape}"
             )
         backend = self.potential.backend
-        pairs = self._neighbours.pairs(positions, cells, whole=backend.whole_list)
-        volumes = np.abs(np.linalg.det(cells))
+        if isinstance(backend, TracedBackend):
+            compute = self._by_list(backend, positions, cells, stress)
+        else:
+            compute = self._by_pairs(backend, positions, cells, stress)
         usable = np.flatnonzero(~self._neighbours.unusable)
         n_members = len(self.potential.package.committee)
         answer = MemberAnswers(
@@ -194,22 +199,61 @@ class Bound:
         )
         together = len(usable) == self.n_replicas and backend.together
         for replicas in [usable] if together else usable[:, None]:
-            near = self._of_replicas(pairs, int(replicas[0]), len(replicas), volumes[replicas])
-            answer.fill(replicas, backend.answers(near, True, stress, again=True))
+            answer.fill(replicas, compute(int(replicas[0]), len(replicas)))
         answer.energies[:] += self.potential.atomic_energies(self._species)
         return answer
 
-    def _of_replicas(self, pairs: Pairs, first: int, count: int, volumes: FloatArray) -> PairArrays:
-        """Pairs of `count` replicas one after the other."""
-        begin, end = np.searchsorted(pairs.i, self.n_atoms * np.array([first, first + count]))
-        return PairArrays(
-            species=np.tile(self._species, count),
-            receivers=pairs.i[begin:end] - first * self.n_atoms,
-            senders=pairs.j[begin:end] - first * self.n_atoms,
-            vectors=-np.ascontiguousarray(pairs.vectors[:, begin:end].T),
-            structure=np.repeat(np.arange(count), self.n_atoms),
-            volumes=volumes,
-        )
+    def _by_pairs(
+        self, backend: Backend, positions: FloatArray, cells: FloatArray, stress: bool
+    ) -> Callable[[int, int], Answers]:
+        """First replica, number of replicas -> answers of a backend that is given the pairs that are near."""
+        pairs = self._neighbours.pairs(positions, cells)
+        volumes = np.abs(np.linalg.det(cells))
+
+        def compute(first: int, count: int) -> Answers:
+            species, part, structure = self._of_replicas(pairs.i, first, count)
+            near = PairArrays(
+                species=species,
+                receivers=pairs.i[part] - first * self.n_atoms,
+                senders=pairs.j[part] - first * self.n_atoms,
+                vectors=-np.ascontiguousarray(pairs.vectors[:, part].T),
+                structure=structure,
+                volumes=volumes[first : first + count],
+            )
+            return backend.answers(near, True, stress)
+
+        return compute
+
+    def _by_list(
+        self, backend: TracedBackend, positions: FloatArray, cells: FloatArray, stress: bool
+    ) -> Callable[[int, int], Answers]:
+        """The same of a backend that has its own copy of the neighbour list."""
+        listed = self._neighbours.listed(positions, cells)
+        if listed is not self._taken:
+            self._taken, self._parts = listed, {}
+        volumes = np.abs(np.linalg.det(cells))
+
+        def compute(first: int, count: int) -> Answers:
+            if (first, count) not in self._parts:
+                species, part, structure = self._of_replicas(listed.i, first, count)
+                self._parts[first, count] = ListedPairs(
+                    species=species,
+                    receivers=listed.i[part] - first * self.n_atoms,
+                    senders=listed.j[part] - first * self.n_atoms,
+                    offsets=np.ascontiguousarray(listed.offsets[:, part].T),
+                    structure=structure,
+                    volumes=volumes[first : first + count],
+                )
+            placed = positions[first : first + count].reshape(-1, 3)
+            return backend.listed(self._parts[first, count], placed, stress)
+
+        return compute
+
+    def _of_replicas(self, i: IntArray, first: int, count: int) -> tuple[IntArray, slice, IntArray]:
+        """Of `count` replicas the species, where their pairs are in `i`, and which replica each atom is of."""
+        begin, end = np.searchsorted(i, self.n_atoms * np.array([first, first + count]))
+        structure = np.repeat(np.arange(count), self.n_atoms)
+        return np.tile(self._species, count), slice(begin, end), structure
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,15 +67,21 @@ class NeighbourList:
         self.unusable = np.zeros(n_replicas, dtype=np.bool_)
         """Replicas whose positions are not numbers, or absurdly far; they have no pairs."""
 
-    def pairs(self, positions: FloatArray, cells: FloatArray, whole: bool = False) -> Pairs:
+    def pairs(self, positions: FloatArray, cells: FloatArray) -> Pairs:
         """Pairs for positions (n_replicas, n_atoms, 3) A in cells (n_replicas, 3, 3) A.
 
-        `whole`: all that are listed, those in the skin too; which these are depends on when the list was
-        built. Raises PotentialError where a periodic cell has no volume.
+        Raises PotentialError where a periodic cell has no volume.
+        """
+        x = np.ascontiguousarray(positions.reshape(-1, 3))
+        return Pairs(*near(self.listed(positions, cells), x, self._cutoff, self._scratch))
+
+    def listed(self, positions: FloatArray, cells: FloatArray) -> Candidates:
+        """All that are listed, those in the skin too; which these are depends on when the list was built.
+
+        The same object as long as neither the list nor a cell changes. Arguments and errors as of `pairs`.
         """
         self._update(positions, cells)
-        x = np.ascontiguousarray(positions.reshape(-1, 3))
-        return Pairs(*near(self._joined, x, np.inf if whole else self._cutoff, self._scratch))
+        return self._joined
 
     def _update(self, positions: FloatArray, cells: FloatArray) -> None:
         """Rebuild the replicas in which an atom or the cell has moved too far."""

@@ -7,10 +7,9 @@ MACE_PYTHON is the interpreter of an environment with mace-torch (see tests/mode
 Weights are random: they do not matter to the time. A call takes moved atoms to energy and forces, neighbour
 list included; both programs have `--threads` threads. On a CPU mace-torch runs twice, as installed and with
 a malloc that does not return memory, which makes it faster. On a GPU it runs as installed and, with
-`--cueq`, with its cuEquivariance backend, beside our compiled graph and our eager network; memory of the
-GPU is the most that torch held of it up to that size, compiling included. The timing is that of `mlipbench
-speed`; an environment with mace-torch need not have mlipbench, so its worker answers the same questions by
-itself. With `--record NAME` what was timed is kept in docs/records/engine_speed.json under that name of the
+`--cueq`, with its cuEquivariance backend, beside our compiled graph; memory of the GPU is the most that torch
+held of it up to that size, compiling included. The timing is that of `mlipbench speed`; an environment with
+mace-torch need not have mlipbench, so its worker answers the same questions by itself. With `--record NAME` what was timed is kept in docs/records/engine_speed.json under that name of the
 structure and the settings; `python docs/make_speed.py` makes the tables of the documentation from it.
 """
 
@@ -49,6 +48,7 @@ def arguments():
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--sizes", default="", help="numbers of atoms; as they are in the file, if empty")
     parser.add_argument("--cueq", action="store_true", help="cuEquivariance beside it")
+    parser.add_argument("--eager", action="store_true", help="our eager network beside it, on a GPU")
     parser.add_argument("--record", default="", help="keep it under this name of the structure")
     parser.add_argument("--worker", choices=["plain", "cueq"])
     options = parser.parse_args()
@@ -154,9 +154,9 @@ def main():
     sizes = tuple(int(size) for size in options.sizes.split(",")) if options.sizes else (len(atoms),)
     threads = {f"{name}_NUM_THREADS": str(options.threads) for name in ("OMP", "MKL", "NUMBA")}
     on_gpu = options.device == "cuda"
-    engines = (
-        {"inductor": "ours, inductor", "torch": "ours, eager"} if on_gpu else {"compiled": "compiled engine"}
-    )
+    engines = {"inductor": "compiled graph"} if on_gpu else {"compiled": "compiled engine"}
+    if options.eager:
+        engines["torch"] = "eager"
     theirs = {"mace-torch": ("plain", {})}
     if not on_gpu:
         theirs["mace-torch, malloc kept"] = ("plain", KEEP_MEMORY)
@@ -225,11 +225,13 @@ def keep(n_atoms, found, options):
     ).stdout.strip()
     record = json.loads(RECORD.read_text())
     name = f"{options.record} {n_atoms} atoms, {options.channels} channels, max_ell {options.max_ell}"
-    record["cases"][f"{name}, {options.dtype}"] = {
+    on = "" if options.device == "cpu" else f", {options.device}"
+    record["cases"][f"{name}, {options.dtype}{on}"] = {
         "date": datetime.date.today().isoformat(),
         "processor": facts["processor"],
         "cores": facts["cores"],
         "device": options.device,
+        **({} if options.device == "cpu" else {"gpu": gpu()}),
         "threads": options.threads,
         "rounds": options.rounds,
         "load": round(os.getloadavg()[0], 1),
@@ -237,6 +239,13 @@ def keep(n_atoms, found, options):
         "programs": {program: {k: rounded(v) for k, v in n.items()} for program, n in found.items()},
     }
     RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def gpu():
+    """Its name."""
+    import torch
+
+    return torch.cuda.get_device_name()
 
 
 def rounded(value):

@@ -11,7 +11,7 @@ from mlipbench.core.neighbours import candidates
 from mlipbench.core.structure import Structure
 from mlipbench.engine import traced
 from mlipbench.engine.traced import TracedEngine
-from mlipbench.model.graph import arrays_of
+from mlipbench.model.graph import ListedPairs, arrays_of
 from mlipbench.model.network import Network
 from mlipbench.model.package import package
 from mlipbench.potentials.embedded import EmbeddedPotential
@@ -30,16 +30,17 @@ def frozen(seed=1, **shape):
     return network(seed, **shape).requires_grad_(False)
 
 
-def pairs_of(*structures, reach=4.0):
-    return arrays_of(structures, (1, 6, 8), reach)
+def pairs_of(*structures, elements=(1, 6, 8)):
+    """Pairs and positions."""
+    positions = np.concatenate([s.positions for s in structures])
+    return ListedPairs.of(arrays_of(structures, elements, 4.0), positions), positions
 
 
 def with_skin(structure, skin):
     """Pairs of a list that goes beyond the cutoff."""
     listed = candidates(structure.positions, structure.cell, structure.pbc, 4.0 + skin)
-    vectors = structure.positions[listed.i] - structure.positions[listed.j] - listed.offsets.T
-    whole = pairs_of(structure)
-    return whole._replace(receivers=listed.i, senders=listed.j, vectors=vectors)
+    whole, _ = pairs_of(structure)
+    return whole._replace(receivers=listed.i, senders=listed.j, offsets=listed.offsets.T.copy())
 
 
 def assert_equal(found, net, structures, digits=1e-10, member=0):
@@ -64,12 +65,12 @@ def test_the_answers_of_the_eager_network(shape):
     net.scale.fill_(1.7)
     net.shift.fill_(-0.3)
     structures = [ethanol(), ATOM, crystal(), ethanol(3)]
-    assert_equal(TracedEngine([net], False).evaluate(pairs_of(*structures)), net, structures)
+    assert_equal(TracedEngine([net], False).evaluate(*pairs_of(*structures)), net, structures)
 
 
 def test_atoms_without_pairs():
     net = frozen(num_layers=1)
-    found = TracedEngine([net], False).evaluate(pairs_of(ATOM, ATOM))
+    found = TracedEngine([net], False).evaluate(*pairs_of(ATOM, ATOM))
     np.testing.assert_allclose(found.energies[0], answer(net, ATOM, stress=False)[0][0], rtol=1e-14)
     assert not found.forces.any()
     assert not found.virials.any()
@@ -83,9 +84,9 @@ def test_a_graph_serves_until_pairs_do_not_fit():
     n_pairs = set()
     for seed, size, n_made in ((0, 1.0, 1), (1, 1.02, 1), (2, 0.99, 1), (3, 0.8, 2), (4, 1.0, 2)):
         structure = crystal(seed).with_positions(crystal(seed).positions * size, base.cell * size)
-        pairs = pairs_of(structure)
+        pairs, positions = pairs_of(structure)
         n_pairs.add(len(pairs.receivers))
-        assert_equal(engine.evaluate(pairs), net, [structure])
+        assert_equal(engine.evaluate(pairs, positions), net, [structure])
         assert engine.n_made == n_made
     assert len(n_pairs) == 5
 
@@ -94,14 +95,15 @@ def test_pairs_in_the_skin_add_exactly_nothing():
     net = frozen(num_layers=1, zbl=True)
     engine, structure = TracedEngine([net], False), crystal()
     pairs = with_skin(structure, 1.0)
-    assert len(pairs.receivers) > 1.5 * len(pairs_of(structure).receivers)
-    assert_equal(engine.evaluate(pairs), net, [structure])
-    far = np.linalg.norm(pairs.vectors, axis=1) >= 4.0
-    pairs.vectors[far] *= 1.3  # where they are does not matter: to the last bit
-    moved = engine.evaluate(pairs)
-    pairs.vectors[far] /= 1.3
+    assert len(pairs.receivers) > 1.5 * len(pairs_of(structure)[0].receivers)
+    here = engine.evaluate(pairs, structure.positions)
+    assert_equal(here, net, [structure])
+    vectors = pairs.at(structure.positions).vectors
+    far = np.linalg.norm(vectors, axis=1) >= 4.0
+    offsets = pairs.offsets - 0.3 * vectors * far[:, None]  # where they are does not matter: to the last bit
+    moved = engine.evaluate(pairs._replace(offsets=offsets), structure.positions)
     for name in ("energies", "forces", "virials"):
-        assert np.array_equal(getattr(moved, name), getattr(engine.evaluate(pairs), name))
+        assert np.array_equal(getattr(moved, name), getattr(here, name))
     (program,) = engine._programs.values()
     filling = program.run(0)[len(structure) :]
     assert len(filling)
@@ -111,7 +113,7 @@ def test_pairs_in_the_skin_add_exactly_nothing():
 def test_members_share_a_graph_and_have_their_own_weights():
     nets = [frozen(seed, num_layers=1) for seed in range(3)]
     engine = TracedEngine(nets, False)
-    found = engine.evaluate(pairs_of(crystal()))
+    found = engine.evaluate(*pairs_of(crystal()))
     assert engine.n_made == 1
     for n, net in enumerate(nets):
         assert_equal(found, net, [crystal()], member=n)
@@ -120,7 +122,7 @@ def test_members_share_a_graph_and_have_their_own_weights():
 def test_single_precision_costs_six_digits():
     net = frozen(num_layers=1)
     single = frozen(num_layers=1).to(torch.float32)
-    found = TracedEngine([single], False).evaluate(pairs_of(crystal(), ethanol()))
+    found = TracedEngine([single], False).evaluate(*pairs_of(crystal(), ethanol()))
     assert_equal(found, net, [crystal(), ethanol()], digits=2e-5)
     assert np.abs(found.forces[0] - answer(net, crystal(), ethanol(), stress=False)[1]).max() > 1e-10
 
@@ -186,7 +188,7 @@ def test_what_cannot_be_compiled_says_what_to_do(monkeypatch, lowered, way_out):
     monkeypatch.setattr(torch, "compile", broken)
     monkeypatch.setattr(traced._Program, "_bound", broken)
     with pytest.raises(PotentialError, match=rf"cpu \(no compiler here\).*{way_out}"):
-        TracedEngine([frozen(num_layers=1)], lowered).evaluate(pairs_of(ATOM))
+        TracedEngine([frozen(num_layers=1)], lowered).evaluate(*pairs_of(ATOM))
 
 
 @pytest.mark.physics
@@ -196,7 +198,7 @@ def test_compiled_by_inductor_on_the_cpu():
     engine = TracedEngine([net], True)
     for seed in range(3):
         structure = moved(bulk("Si", "diamond", a=5.43, cubic=True), seed, 0.1)
-        assert_equal(engine.evaluate(arrays_of([structure], (14,), 4.0)), net, [structure])
+        assert_equal(engine.evaluate(*pairs_of(structure, elements=(14,))), net, [structure])
     assert engine.n_made == 1
 
 
