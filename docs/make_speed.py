@@ -5,7 +5,8 @@
 The files hold structures like those that docs/records/engine_speed.json was timed on (192 atoms of water, 64
 of NaCl). What is counted is what the kernels of mlipbench.engine do for the compiled network: loops times
 their lengths, a multiplication with an addition as two operations. Writes docs/records/engine_counts.json,
-the table of docs/speed.md, and that of the times in docs/embedded-potential.md.
+the tables of docs/speed.md, that of a GPU as it was timed, and that of the times in
+docs/embedded-potential.md.
 """
 
 import json
@@ -102,6 +103,8 @@ def main(water: str, salt: str) -> None:
     structures = {"water": water, "NaCl": salt}
     counts, rows = {}, []
     for name, timed in record["cases"].items():
+        if timed["device"] != "cpu":
+            continue
         structure = Structure.from_ase(ase.io.read(structures[name.split()[0]], "0"))
         channels = int(re.search(r"(\d+) channels", name)[1])
         max_ell = int(re.search(r"max_ell (\d)", name)[1])
@@ -111,8 +114,26 @@ def main(water: str, salt: str) -> None:
     heads = ("case", "pairs", "GFLOP: pairs + linear maps + product", "MB between steps", "arithmetic (ms)")
     heads += ("memory (ms)", "call, median (least), ms", "call / arithmetic")
     table = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *rows]
-    _put(PAGE, table)
-    _put(TIMES, times(record["cases"]))
+    _put(PAGE, "table", table)
+    _put(PAGE, "GPU", on_gpu(record["cases"]))
+    _put(TIMES, "table", times(record["cases"]))
+
+
+def on_gpu(cases: dict[str, Any]) -> list[str]:
+    """Each program of the cases that ran on a GPU."""
+    table = [
+        "| case | program | ms, median (least) | its time to ours | memory (GB) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, case in cases.items():
+        if case["device"] == "cpu":
+            continue
+        for program, found in case["programs"].items():
+            ratio = f"{found['ratio']:.1f} ± {found['ratio_stderr']:.1f}" if found["ratio"] else ""
+            cells = [name.removesuffix(", cuda"), program, f"{found['median']:.1f} ({found['least']:.1f})"]
+            cells += [ratio if found["ratio"] != 1.0 else "", f"{found['gpu_MB'] / 1e3:.2f}"]
+            table.append(f"| {' | '.join(cells)} |")
+    return table
 
 
 def times(cases: dict[str, Any]) -> list[str]:
@@ -131,11 +152,12 @@ def times(cases: dict[str, Any]) -> list[str]:
     return table
 
 
-def _put(page: Path, table: list[str]) -> None:
+def _put(page: Path, mark: str, table: list[str]) -> None:
     """In place of the table between the marks of a page."""
-    before, _, rest = page.read_text().partition("<!-- table -->\n")
+    begin = f"<!-- {mark} -->"
+    before, _, rest = page.read_text().partition(f"{begin}\n")
     after = rest.partition("<!-- end -->")[2]
-    page.write_text(before + "\n".join(["<!-- table -->", *table, "<!-- end -->"]) + after)
+    page.write_text(before + "\n".join([begin, *table, "<!-- end -->"]) + after)
 
 
 def _row(name: str, found: dict[str, float], timed: dict[str, float]) -> str:

@@ -19,8 +19,8 @@ _CHANNELS_AT_ONCE = 64  # of a program that has no sum over channels
 _UNROLLED = 4  # pairs whose numbers are on their way at once
 
 
-@triton.jit
-def _sum(
+@triton.jit  # type: ignore[untyped-decorator]
+def _sum(  # type: ignore[no-untyped-def]
     a_ptr, x_ptr, r_ptr, m_ptr, begins, items, senders, radial_of, table,
     n_components, n_paths, n_rows, n_columns, n_channels,
     HAS_X: tl.constexpr, N1: tl.constexpr, N3: tl.constexpr, C: tl.constexpr, UNROLLED: tl.constexpr,
@@ -50,8 +50,8 @@ def _sum(
     tl.store(a_ptr + where, total, mask=lower[:, None] & inside[None, :])
 
 
-@triton.jit
-def _to_pairs(
+@triton.jit  # type: ignore[untyped-decorator]
+def _to_pairs(  # type: ignore[no-untyped-def]
     dr_ptr, dm_ptr, g_ptr, x_ptr, r_ptr, m_ptr, begins, items, senders, radial_of, table,
     n_components, n_paths, n_rows, n_columns, n_channels,
     HAS_X: tl.constexpr, N1: tl.constexpr, N3: tl.constexpr, C: tl.constexpr,
@@ -85,8 +85,8 @@ def _to_pairs(
         tl.atomic_add(dr_ptr + (d * n_paths + p) * n_channels + c, dr, mask=inside, sem="relaxed")
 
 
-@triton.jit
-def _to_senders(
+@triton.jit  # type: ignore[untyped-decorator]
+def _to_senders(  # type: ignore[no-untyped-def]
     dx_ptr, g_ptr, r_ptr, m_ptr, begins, items, receivers, radial_of, table, orders, of_order,
     n_components, n_paths, n_rows, n_columns, n_channels,
     N1: tl.constexpr, N3: tl.constexpr, C: tl.constexpr,

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils._triton import has_triton_package
 
-from mlipbench.model.messages import Pattern
+from mlipbench.model.messages import Path, Pattern
 
 if has_triton_package():
     from mlipbench.engine import kernels
@@ -38,14 +38,21 @@ class Rows:
         self, x: torch.Tensor | None, radial: torch.Tensor, harmonics: torch.Tensor, pattern: Pattern
     ) -> torch.Tensor:
         """See `mlipbench.model.messages.sum_neighbours`; differentiable once."""
-        paths: list[int] = []
-        for path in pattern.paths:
-            paths += [path.components.start, path.components.stop - path.components.start]
-            paths += [path.rows.start, path.rows.stop - path.rows.start, path.columns.start]
         lists = (self.row_of, self.begins, self.items, self.sent_begins, self.sent_items)
-        of_pairs = (pattern.senders, pattern.radial)
-        found: torch.Tensor = sum_rows(x, radial, harmonics @ pattern.coupling, *lists, *of_pairs, paths)
+        matrices = harmonics @ pattern.coupling
+        paths = numbers_of(pattern.paths)
+        found: torch.Tensor = sum_rows(x, radial, matrices, *lists, pattern.senders, pattern.radial, paths)
         return found
+
+
+def numbers_of(paths: Sequence[Path]) -> tuple[int, ...]:
+    """Five numbers for each path, see `sum_rows`."""
+    numbers: list[int] = []
+    for path in paths:
+        components, rows = path.components, path.rows
+        numbers += [components.start, components.stop - components.start]
+        numbers += [rows.start, rows.stop - rows.start, path.columns.start]
+    return tuple(numbers)
 
 
 @torch.library.custom_op("mlipbench::sum_rows", mutates_args=())
@@ -132,15 +139,14 @@ def _by_kernels(radial: torch.Tensor) -> bool:
     return radial.is_cuda and has_triton_package()
 
 
-@sum_rows.register_fake  # type: ignore[misc]
-def _(
-    x: torch.Tensor | None, radial: torch.Tensor, matrices: torch.Tensor, *lists: Any
-) -> torch.Tensor:
+@sum_rows.register_fake
+def _(x: torch.Tensor | None, radial: torch.Tensor, matrices: torch.Tensor, *lists: Any) -> torch.Tensor:
     begins, paths = lists[1], lists[-1]
-    return radial.new_empty(len(begins) - 1, max(i + n for i, n in zip(paths[2::5], paths[3::5], strict=True)), radial.shape[2])
+    n_rows = max(begin + count for begin, count in zip(paths[2::5], paths[3::5], strict=True))
+    return radial.new_empty(len(begins) - 1, n_rows, radial.shape[2])
 
 
-@sum_rows_gradients.register_fake  # type: ignore[misc]
+@sum_rows_gradients.register_fake
 def _(
     g: torch.Tensor, x: torch.Tensor | None, radial: torch.Tensor, matrices: torch.Tensor, *lists: Any
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -61,9 +61,7 @@ class Bucket:
 
     def holds(self, other: Bucket) -> bool:
         """Whether what fits into the other one fits into this one."""
-        return (
-            self.atoms == other.atoms and self.pairs >= other.pairs and self.distances >= other.distances
-        )
+        return self.atoms == other.atoms and self.pairs >= other.pairs and self.distances >= other.distances
 
     def with_room(self) -> Bucket:
         """One with room for more pairs."""
@@ -93,10 +91,7 @@ class TracedEngine:
 
         Raises PotentialError where the graph cannot be compiled here.
         """
-        if not self.serves(pairs, positions):
-            self.make(pairs, positions)
-        assert self._arranged is not None
-        program = self._arranged[1]
+        program = self._serving(pairs, positions) or self.make(pairs, positions)
         program.place(positions)
         found = np.stack([program.run(n)[: len(positions)] for n in range(len(self._networks))])
         first = np.searchsorted(pairs.structure, np.arange(len(pairs.volumes)))
@@ -108,26 +103,29 @@ class TracedEngine:
         )
 
     def serves(self, pairs: ListedPairs, positions: FloatArray) -> bool:
-        """Whether a graph that has been made serves these pairs; it then has their indices, which those of
-        the last call it has already."""
+        """Whether a graph that has been made serves these pairs."""
+        return self._serving(pairs, positions) is not None
+
+    def _serving(self, pairs: ListedPairs, positions: FloatArray) -> _Program | None:
+        """The graph that serves them, with their indices, which those of the last call it has already."""
         if self._arranged is not None:
-            before, made = self._arranged
+            before, program = self._arranged
             if before is pairs:
-                return True
+                return program
             if all(np.array_equal(*both) for both in zip(before[:3], pairs[:3], strict=True)):
-                made.shift(pairs.offsets)
-                self._arranged = pairs, made
-                return True
+                program.shift(pairs.offsets)
+                self._arranged = pairs, program
+                return program
         graph = graph_of_pairs(*pairs.at(positions))
         need = Bucket.of(graph)
         made = self._programs.get(need.atoms)
         if made is None or not made.bucket.holds(need):
-            return False
+            return None
         made.arrange(graph, pairs.offsets)
         self._arranged = pairs, made
-        return True
+        return made
 
-    def make(self, pairs: ListedPairs, positions: FloatArray) -> None:
+    def make(self, pairs: ListedPairs, positions: FloatArray) -> _Program:
         """Make the graph that serves these pairs, in place of one that is too small. Raises PotentialError
         where it cannot be compiled here."""
         graph = graph_of_pairs(*pairs.at(positions))
@@ -140,6 +138,7 @@ class TracedEngine:
         self._programs[need.atoms] = made
         self._arranged = pairs, made
         self.n_made += 1
+        return made
 
 
 class _Program:
@@ -299,7 +298,8 @@ def padded(graph: Graph, bucket: Bucket) -> Arrays:
 
 def _listed(ragged: Ragged | Summing, numbers: torch.Tensor, n_rows: int) -> tuple[IntArray, IntArray]:
     """Where rows begin (n_rows + 1,), and their items; `numbers` are those of the rows among n_rows."""
-    assert isinstance(ragged, Ragged)
+    if not isinstance(ragged, Ragged):
+        raise TypeError(f"expected Ragged rows, got {type(ragged).__name__}")
     begins = np.zeros(n_rows + 1, dtype=np.int64)
     begins[1 + numbers[ragged.rows].numpy()] = ragged.counts
     return np.cumsum(begins), ragged.items.numpy()

@@ -51,11 +51,12 @@ class Pattern:
     radial: torch.Tensor  # (n_pairs,) row of R
     parts: list[_Part] = field(default_factory=list, init=False)  # see `_parts`
 
-
-def sum_neighbours(
-        self, x: torch.Tensor | None, radial: torch.Tensor, harmonics: torch.Tensor, pattern: Pattern
-    ) -> torch.Tensor:
-        """See `sum_neighbours`."""
+    @property
+    def rows(self) -> Ragged:
+        """The receivers, where they do not sum in their own way."""
+        if not isinstance(self.receivers, Ragged):
+            raise TypeError(f"expected Ragged receivers, got {type(self.receivers).__name__}")
+        return self.receivers
 
 
 def sum_neighbours(
@@ -81,7 +82,7 @@ class _Sum(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(x, radial, harmonics)
         ctx.pattern = pattern
-        a = radial.new_zeros(pattern.receivers.n_rows, pattern.paths[-1].rows.stop, radial.shape[2])
+        a = radial.new_zeros(pattern.rows.n_rows, pattern.paths[-1].rows.stop, radial.shape[2])
         for part in _parts(pattern, radial):
             xs, rs, ms = part.features(x), part.weights(radial), part.matrices(harmonics)
             sums = [(m @ _times(r, x)).sum(0) for x, r, m in zip(xs, rs, ms, strict=True)]
@@ -246,8 +247,7 @@ def _parts(pattern: Pattern, x: torch.Tensor) -> list[_Part]:
     if not pattern.parts:
         widest = max(path.components.stop - path.components.start for path in pattern.paths) * x.shape[2]
         at_once = NUMBERS_AT_ONCE["cpu" if x.device.type == "cpu" else "cuda"] // widest
-        assert isinstance(pattern.receivers, Ragged)
-        pattern.parts.extend(_Part(pattern, *part, x.dtype) for part in pattern.receivers.parts(at_once))
+        pattern.parts.extend(_Part(pattern, *part, x.dtype) for part in pattern.rows.parts(at_once))
     return pattern.parts
 
 

@@ -33,7 +33,7 @@ from mlipbench.model.graph import ListedPairs, PairArrays, arrays_of, species_of
 from mlipbench.model.package import Package, load, versions
 from mlipbench.potentials.backends import Answers, Backend, CompiledBackend, TorchBackend, TracedBackend
 from mlipbench.potentials.identity import digest, file_digest
-from mlipbench.potentials.neighbours import NeighbourList, Pairs
+from mlipbench.potentials.neighbours import NeighbourList
 
 SILICON = Path(__file__).parent / "silicon" / "mace-si.mlip"
 WATER = Path("water") / "water.mlip"
@@ -250,7 +250,7 @@ class Bound:
         return compute
 
     def _of_replicas(self, i: IntArray, first: int, count: int) -> tuple[IntArray, slice, IntArray]:
-        """Of `count` replicas the species, where their pairs are in `i`, and which replica each atom is of."""
+        """Of `count` replicas the species, where their pairs are in `i`, and the replica of each atom."""
         begin, end = np.searchsorted(i, self.n_atoms * np.array([first, first + count]))
         structure = np.repeat(np.arange(count), self.n_atoms)
         return np.tile(self._species, count), slice(begin, end), structure

@@ -9,8 +9,9 @@ list included; both programs have `--threads` threads. On a CPU mace-torch runs 
 a malloc that does not return memory, which makes it faster. On a GPU it runs as installed and, with
 `--cueq`, with its cuEquivariance backend, beside our compiled graph; memory of the GPU is the most that torch
 held of it up to that size, compiling included. The timing is that of `mlipbench speed`; an environment with
-mace-torch need not have mlipbench, so its worker answers the same questions by itself. With `--record NAME` what was timed is kept in docs/records/engine_speed.json under that name of the
-structure and the settings; `python docs/make_speed.py` makes the tables of the documentation from it.
+mace-torch need not have mlipbench, so its worker answers the same questions by itself. With `--record NAME`
+what was timed is kept in docs/records/engine_speed.json under that name of the structure and the settings;
+`python docs/make_speed.py` makes the tables of the documentation from it.
 """
 
 import argparse
