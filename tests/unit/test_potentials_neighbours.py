@@ -117,17 +117,18 @@ def test_the_list_is_cut_as_numpy_cuts_it():
     positions = rng.uniform(-3, 9, (2, 40, 3))
     positions[0, 1] = positions[0, 0] + [cutoff, 0.0, 0.0]
     neighbours = NeighbourList(2, 40, np.ones(3, bool), cutoff)
-    whole = neighbours.pairs(positions, cells, whole=True)
-    found, listed, x = neighbours.pairs(positions, cells), neighbours._joined, positions.reshape(-1, 3)
+    found, listed = neighbours.pairs(positions, cells), neighbours.listed(positions, cells)
+    x = positions.reshape(-1, 3)
     vectors = x.T[:, listed.j] - x.T[:, listed.i] + listed.offsets
     squared = vectors[0] * vectors[0] + vectors[1] * vectors[1] + vectors[2] * vectors[2]
-    for pairs, kept in ((found, squared < cutoff**2), (whole, squared >= 0)):
-        assert np.array_equal(pairs.i, listed.i[kept])
-        assert np.array_equal(pairs.j, listed.j[kept])
-        assert np.array_equal(pairs.vectors, vectors[:, kept])
-        assert np.array_equal(pairs.distances, np.sqrt(squared[kept]))
-        assert pairs.vectors.base is None  # no view of anything larger
-    assert 1.2 * len(found.i) < len(whole.i)
+    kept = squared < cutoff**2
+    assert np.array_equal(found.i, listed.i[kept])
+    assert np.array_equal(found.j, listed.j[kept])
+    assert np.array_equal(found.vectors, vectors[:, kept])
+    assert np.array_equal(found.distances, np.sqrt(squared[kept]))
+    assert found.vectors.base is None  # no view of anything larger
+    assert 1.2 * len(found.i) < len(listed.i)
+    assert neighbours.listed(positions + 0.1, cells) is listed  # within the skin
 
 
 def test_pairs_are_sorted_and_numbered_by_replica():
