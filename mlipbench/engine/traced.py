@@ -1,12 +1,13 @@
 """The network for accelerators: energies and their derivatives recorded as one graph of tensor operations.
 
 What is traced is the network itself with `torch.autograd.grad` around it, so that the graph holds the way
-there and the way back, and nothing of autograd is left in it. inductor compiles it; on CUDA it is then
-captured, and a call is one replay. All of that asks for shapes that do not change. So atoms and pairs are
-filled up to a `Bucket`, which has room to spare and serves as long as they fit. What fills up is beyond every
-cutoff, where radial functions and their slopes are exactly zero, and so are the pairs of a neighbour list
-with a skin that are farther than the cutoff: which pairs there are then changes rarely, and between such
-changes a call takes nothing but the vectors along.
+there and the way back, and nothing of autograd is left in it; the sum over neighbours is one operation of it
+(`mlipbench.engine.sums`). inductor compiles it; on CUDA it is then captured, and a call is one replay. All of
+that asks for shapes that do not change. So atoms and pairs are filled up to a `Bucket`, which has room to
+spare and serves as long as they fit. What fills up is beyond every cutoff, where radial functions and their
+slopes are exactly zero, and so are the pairs of a neighbour list with a skin that are farther than the
+cutoff: which pairs there are then changes rarely, and between such changes a call takes nothing but the
+positions along.
 
 Members of a committee have one graph, and their weights are among its inputs. Answers equal those of the
 network to rounding; they are not the same bit for bit whatever is computed beside them.
