@@ -211,10 +211,11 @@ class NveDrift(Suite):
             checked, remark = step_check(_energy_per_atom(main), _energy_per_atom(half), t, broke_off)
             outcome.measurements += [*_measurements(run, line), *checked]
             outcome.notes += remark
-            outcome.figures += [nve_figures.energy(run.main, line, t)]
-            outcome.figures += event_picture(f"nve-event-{t:g}K", run.main)
-            event = run.prepared.event or run.main.event
-            rows.append([t, run.main.length_ps, str(event) if event else "survived"])
+            if not prepared.event:  # else there is no run to draw
+                outcome.figures += [nve_figures.energy(run.main, line, t)]
+            outcome.figures += event_picture(f"nve-event-{t:g}K", broken[1])
+            ended = f"{broken[1].event}{' of the preparation' if prepared.event else ''}"
+            rows.append([t, run.main.length_ps, ended if broken[1].event else "survived"])
         outcome.tables.append(
             Table(
                 id="nve-survival",

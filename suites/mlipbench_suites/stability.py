@@ -224,7 +224,9 @@ def _survival(
             exact=True,
             conditions=conditions,
             evidence={"length_ps": min(run.length_ps for run in runs), "total_ps": total},
-            method=f"{len(runs)} independent runs; evidence is the length of the shortest",
+            method=f"{len(runs)} independent runs; evidence is the length of the shortest"
+            if len(runs) > 1
+            else "one run, whose length is the evidence",
             note=f"not scored: {problem}" if problem else "; ".join(words),
         ),
         Measurement(

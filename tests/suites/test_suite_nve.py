@@ -138,6 +138,20 @@ def test_each_temperature_is_asked_once():
         NveDrift.Params(structure=STRUCTURE, temperatures_K=[300.0, 600.0, 300.0])
 
 
+def test_a_preparation_that_breaks_off_is_pictured_and_there_is_no_run_to_draw():
+    # The run is then one frame long; its own time, 0 ps, would be a wrong date of the event.
+    positions = SILICON.positions.copy()
+    positions[7] = positions[3] + [0.3, 0, 0]
+    event = Event(190, 190.0, "closest_contact", 0.3, 0.5)
+    prepared = replace(synthetic(ps=0.19), event=event, positions=positions[None])
+    main = replace(synthetic(ps=0.0), event=replace(event, step=0, time_fs=0.0))
+    outcome, m = measure(main, prepared=prepared)
+    assert [f.id for f in outcome.figures] == ["nve-event-300K"]
+    assert "at 0.190 ps" in outcome.figures[0].caption
+    assert outcome.tables[0].rows[0][1:] == [0.0, f"{event} of the preparation"]
+    assert m["survival_time@300K"].value == 0.0
+
+
 def test_explosion_fails_with_time_words_and_picture():
     main = synthetic(ps=3.0)
     positions = SILICON.positions.copy()
