@@ -51,21 +51,21 @@ def measure(case: Case, dtype: str, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def main(rounds: int, words: list[str]) -> None:
-    """Measure, print, keep. Cases that are not asked for keep their old record."""
+    """Measure, print, keep. Cases, and numbers of threads, that are not asked for keep their old record."""
     facts = provenance({})
-    machine = {key: facts[key] for key in ("processor", "cores", "memory_GiB", "python", "threads")}
+    machine = {key: facts[key] for key in ("processor", "cores", "memory_GiB", "python")}
     versions = {name: facts["packages"][name] for name in ("torch", "e3nn")}
     cases = json.loads(RECORD.read_text())["cases"] if RECORD.exists() else {}
     print("wall ratio | CPU ratio | memory ratio: mace-torch over ours, at its default / with tuned malloc")
     for case in CASES:
         for dtype in DTYPES:
-            name = f"{case.name}, {dtype}"
+            name = f"{case.name}, {dtype}, threads: {facts['threads']}"
             if words and not any(word in name for word in words):
                 continue
             found = measure(case, dtype, rounds)
             load = round(psutil.getloadavg()[0], 1)
-            cases[name] = {**found, "load": load, "threads": facts["threads"]}
-            print(f"{name:55s} {_ratios(found)}   load {load}", flush=True)
+            cases[name] = {**found, "load": load}
+            print(f"{name:67s} {_ratios(found)}   load {load}", flush=True)
             record = {
                 "date": datetime.date.today().isoformat(),
                 "machine": machine,
