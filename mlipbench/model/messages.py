@@ -24,7 +24,7 @@ from torch.autograd.function import once_differentiable
 
 from mlipbench.model.graph import Ragged, Summing
 
-NUMBERS_AT_ONCE = {"cpu": 2**17, "cuda": 2**26}
+NUMBERS_AT_ONCE = {"cpu": 2**18, "cuda": 2**26}
 """Of one temporary array: on a CPU, what the cache of a core holds."""
 
 Tensors = list[torch.Tensor]  # one for each path
