@@ -16,8 +16,14 @@ from torch.utils._triton import has_triton_package
 
 from mlipbench.model.messages import Path, Pattern
 
+COMPILE_ERRORS: tuple[type[Exception], ...] = (RuntimeError,)
+"""What compiling a graph or its kernels raises."""
 if has_triton_package():
+    from triton import TritonError
+
     from mlipbench.engine import kernels
+
+    COMPILE_ERRORS = (RuntimeError, TritonError)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,9 @@ network to rounding; they are not the same bit for bit whatever is computed besi
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +28,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from mlipbench.core.errors import PotentialError
 from mlipbench.core.structure import FloatArray, IntArray
 from mlipbench.engine.engine import Answer
-from mlipbench.engine.sums import Rows
+from mlipbench.engine.sums import COMPILE_ERRORS, Rows
 from mlipbench.model.graph import Graph, ListedPairs, Ragged, Summing, graph_of_pairs
 from mlipbench.model.network import Network
 from mlipbench.model.radial import covalent_radii
@@ -189,21 +190,15 @@ class _Program:
         """Trace, compile, capture."""
         arguments = [self._positions, self._offsets, *self._inputs.values()]
         first = [*self._weights[0], *arguments]
-        with torch.no_grad():
+        with torch.no_grad(), _explained(self._device, lowered=False):  # kernels compile at their first call
             self._function(*first)  # once before, so that what the network keeps is made outside of the trace
             graph: Callable[..., torch.Tensor] = make_fx(self._function)(*first)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", DeprecationWarning
-                )  # torch's compiler uses what torch deprecates
-                if lowered:
-                    graph = torch.compile(graph, fullgraph=True, dynamic=False)
-                self._run = [self._bound(graph, [*weights, *arguments]) for weights in self._weights]
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            raise PotentialError(_advice(self._device, lowered, error)) from error
+        with warnings.catch_warnings(), _explained(self._device, lowered):
+            # torch's compiler uses what torch deprecates
+            warnings.simplefilter("ignore", DeprecationWarning)
+            if lowered:
+                graph = torch.compile(graph, fullgraph=True, dynamic=False)
+            self._run = [self._bound(graph, [*weights, *arguments]) for weights in self._weights]
 
     def _bound(
         self, graph: Callable[..., torch.Tensor], arguments: list[torch.Tensor]
@@ -342,6 +337,17 @@ def _rounded(size: int) -> int:
     """The size or a little more: at most an eighth, or _STEP."""
     step = max(_STEP, 1 << max(size.bit_length() - 4, 0))
     return -(-size // step) * step
+
+
+@contextlib.contextmanager
+def _explained(device: torch.device, lowered: bool) -> Iterator[None]:
+    """Raise PotentialError, which says what to do, for what a compiler raises; not for a lack of memory."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except COMPILE_ERRORS as error:
+        raise PotentialError(_advice(device, lowered, error)) from error
 
 
 def _advice(device: torch.device, lowered: bool, error: Exception) -> str:

@@ -191,6 +191,21 @@ def test_what_cannot_be_compiled_says_what_to_do(monkeypatch, lowered, way_out):
         TracedEngine([frozen(num_layers=1)], lowered).evaluate(*pairs_of(ATOM))
 
 
+@pytest.mark.parametrize("lowered", [True, False])
+def test_kernels_that_do_not_compile_send_to_the_network_itself(monkeypatch, lowered):
+    # Both engines have them, so that `engine: traced` would be no way out.
+    class Broken(Exception):
+        pass
+
+    def broken(*arguments):
+        raise Broken("no ptxas here")
+
+    monkeypatch.setattr(traced, "COMPILE_ERRORS", (Broken,))
+    monkeypatch.setattr(traced._Program, "_function", broken)
+    with pytest.raises(PotentialError, match=r"no ptxas here\); use `engine: torch`"):
+        TracedEngine([frozen(num_layers=1)], lowered).evaluate(*pairs_of(ATOM))
+
+
 @pytest.mark.physics
 def test_compiled_by_inductor_on_the_cpu():
     # The same equalities for a network as small as they come: its C++ takes minutes to compile.
