@@ -1,48 +1,25 @@
 """The bench on itself: which suite finds which broken potential, and whether sound ones pass them all.
 
 Every case is a run as a user's, of short suites on Stillinger-Weber silicon, in a folder of its own: contract
-check, child processes, watchdog and gate included. The labels of `parity` are the sound potential's own; its
-elastic constants and volume are published.
+check, child processes, watchdog and gate included. What the potentials are held against: selftest_references.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from ase.build import bulk
-
 from mlipbench.core.criterion import Verdict
 from mlipbench.core.errors import InputError
-from mlipbench.core.result import Results, SuiteResult, SuiteSummary
-from mlipbench.core.structure import Structure
-from mlipbench.potentials.loading import load
-from mlipbench.run.cost import RunEstimate
-from mlipbench.run.planning import read_plan
-from mlipbench.run.session import Session
+from mlipbench.core.result import Results, SuiteSummary
+from mlipbench.run.selftest_references import BASE, CRYSTAL, SEED, THEORY, File, run_once, write_references
 from mlipbench.store import layout
-from mlipbench.store.runs import RunFolder
 
-BASE, LATTICE_A = "sw-si", 5.431
-N_FRAMES, RATTLE_A, SEED = 40, 0.1, 1
 FAULTY, SYMMETRY, PROCESS = (
     f"mlipbench.potentials.{n}" for n in ("faulty", "faulty_symmetry", "faulty_process")
 )
-CRYSTAL = {"crystal": "diamond", "symbol": "Si", "lattice_A": LATTICE_A}
-FRAMES, NUMBERS = {"file": "../frames.extxyz"}, "../numbers.yaml"
-PUBLISHED: dict[str, tuple[float, float, str]] = {  # value, one standard error, unit
-    "C11": (151.4, 1.0, "GPa"),
-    "C12": (76.4, 1.0, "GPa"),
-    "C44": (56.4, 1.0, "GPa"),
-    "bulk_modulus": (101.4, 1.0, "GPa"),
-    "volume_at_rest": (LATTICE_A**3 / 8, 0.02, "A^3/atom"),
-    "volume_300K": (LATTICE_A**3 / 8, 0.1, "A^3/atom"),  # the error covers how far silicon expands
-}
-"""E. R. Cowley, Phys. Rev. Lett. 60, 2379 (1988), and the lattice constant."""
 
 Mark = Literal["found", "advised", "error", "unsure", "passed"]
 
@@ -110,12 +87,16 @@ CASES: tuple[Case, ...] = (
 )
 
 
+def _file(name: File) -> dict[str, str]:
+    return {"file": f"../{name}"}
+
+
 def _number(name: str) -> dict[str, str]:
-    return {"file": NUMBERS, "quantity": name}
+    return {**_file("numbers.yaml"), "quantity": name}
 
 
 SUITES: dict[str, dict[str, Any]] = {
-    "parity": {"energy_reference": "as_is", "frames": FRAMES},
+    "parity": {"energy_reference": "as_is", "frames": _file("frames.extxyz")},
     "smoothness": {"structure": CRYSTAL | {"repeat": [2, 2, 1]}, "timestep_fs": 2},
     "nve": {
         "structure": CRYSTAL | {"repeat": [2, 2, 1]},
@@ -125,7 +106,7 @@ SUITES: dict[str, dict[str, Any]] = {
         "prepare_ps": 1,
         "half_step_ps": 0.5,
     },
-    "phonons": {"structure": CRYSTAL, "supercell": [2, 2, 2]},
+    "phonons": {"reference": _file("phonons.yaml")},
     "eos_elastic": {
         "structure": CRYSTAL,
         "volume": _number("volume_at_rest"),
@@ -138,6 +119,21 @@ SUITES: dict[str, dict[str, Any]] = {
         "timestep_fs": 2,
         "duration_ps": 10,
         "prepare_ps": 1,
+    },
+    "rdf": {
+        "structure": CRYSTAL | {"repeat": [2, 2, 2]},
+        "references": {"Si-Si": _file("rdf.csv")},
+        "level_of_theory": THEORY,
+        "timestep_fs": 2,
+        "duration_ps": 12,
+    },
+    "vdos": {
+        "structure": CRYSTAL | {"repeat": [2, 2, 2]},
+        "references": {"total": _file("vdos.csv")},
+        "level_of_theory": THEORY,
+        "timestep_fs": 2,
+        "duration_ps": 12,
+        "correlation_fs": 1000,
     },
 }
 _WATCHED = {"stall_s": 5.0, "memory_GB": 2.0}
@@ -152,12 +148,12 @@ def run_matrix(
     _known(cases, [case.name for case in CASES], "case")
     _known(suites, list(SUITES), "suite")
     folder.mkdir(parents=True, exist_ok=True)
-    _write_frames(folder / "frames.extxyz")
-    _write_numbers(folder / "numbers.yaml")
+    suites = suites or list(SUITES)
+    write_references(folder, {name: SUITES[name] for name in suites}, progress)
     found: Matrix = {}
     for number, case in enumerate(chosen):
         progress(f"{case.name} ({number + 1} of {len(chosen)})")
-        found[case.name] = _run(case, suites or list(SUITES), folder / case.name)
+        found[case.name] = _run(case, suites, folder / case.name)
     return found
 
 
@@ -180,67 +176,16 @@ def _known(names: Sequence[str], there: list[str], what: str) -> None:
         raise InputError(f"no {what} is called {', '.join(unknown)}; expected some of {', '.join(there)}")
 
 
-def _write_frames(path: Path) -> None:
-    """Rattled crystals with the answers of the sound potential as labels."""
-    from ase.io import write
-
-    rng, sound, frames = np.random.default_rng(SEED), load(BASE, {}, Path()), []
-    for _ in range(N_FRAMES):
-        atoms = bulk("Si", "diamond", a=LATTICE_A, cubic=True)
-        atoms.positions += RATTLE_A * rng.normal(size=atoms.positions.shape)
-        answer = sound.evaluate([Structure.from_ase(atoms)], ("energy", "forces", "stress"))[0]
-        atoms.info |= {"REF_energy": answer.energy, "REF_stress": np.asarray(answer.stress).ravel()}
-        atoms.arrays["REF_forces"] = np.asarray(answer.forces)
-        frames.append(atoms)
-    write(path, frames, format="extxyz")
-
-
-def _write_numbers(path: Path) -> None:
-    """What is published of the sound potential."""
-    said = {"level_of_theory": "Stillinger-Weber", "source": "E. R. Cowley, Phys. Rev. Lett. 60, 2379 (1988)"}
-    numbers = {
-        name: {"value": value, "error": error, "unit": unit, **said}
-        for name, (value, error, unit) in PUBLISHED.items()
-    }
-    path.write_text(json.dumps(numbers, indent=1))  # JSON is YAML
-
-
-class _Silent:
-    """A display that nobody looks at."""
-
-    def estimated(self, estimate: RunEstimate) -> None:
-        """Nothing."""
-
-    def begin(self, key: str, seconds: float | None) -> None:
-        """Nothing."""
-
-    def progress(self, key: str, fraction: float, text: str) -> None:
-        """Nothing."""
-
-    def end(self, key: str, result: SuiteResult | None) -> None:
-        """Nothing."""
-
-
 def _run(case: Case, suites: Sequence[str], folder: Path) -> dict[str, Found]:
     """One case in a folder of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
     asked = {name: dict(SUITES[name]) for name in suites}
     if case.watchdog:
         asked = {name: asked[name] for name in list(asked)[:1]}
     if case.trained_on_test and "parity" in asked:
-        asked["parity"]["train"] = FRAMES
-    plan = {
-        "title": case.name,
-        "potential": {"use": case.use, "kwargs": case.kwargs},
-        "intended_use": {"elements": ["Si"], "phases": ["diamond"], "temperature_K": 300},
-        "seed": SEED,
-        "suites": asked,
-        **({"watchdog": _WATCHED} if case.watchdog else {}),
-    }
-    path = folder / "selftest.yaml"
-    path.write_text(json.dumps(plan, indent=1))  # JSON is YAML
-    results = Session(read_plan(path, None), RunFolder(folder / "run"), _Silent()).execute()
-    return _findings(results)
+        asked["parity"]["train"] = _file("frames.extxyz")
+    return _findings(
+        run_once(folder, case.use, case.kwargs, asked, SEED, _WATCHED if case.watchdog else None)
+    )
 
 
 def _findings(results: Results) -> dict[str, Found]:
