@@ -14,6 +14,7 @@ all nine checklist items PASS, are waived by name, or do not apply to the intend
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Mapping, Sequence
 
 from mlipbench.core.criterion import Criterion, Verdict
@@ -30,6 +31,8 @@ from mlipbench.core.result import (
 EXIT_CODES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3, Verdict.ERROR: 4}
 INTERNAL_FAULT = 70
 NO_STRESSES = "the frames have no stresses, and the intended use names no pressure: constant volume"
+MANY = 3
+"""Measurements of one kind and status from which on the checklist names one of them and their number."""
 
 _WORST_FIRST = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS)
 _ITEM_WORST_FIRST = (
@@ -93,7 +96,7 @@ def _entry(
         if m.criterion is not None and m.criterion.item == number and m.required
     ]
     concerned = [s for s in suites.values() if number in s.items and s.gates and s.status != "complete"]
-    found = [(_counts_as(m, number, use), f"{m.id}: {m.reason}") for m in feeding]
+    found = _said(feeding, [_counts_as(m, number, use) for m in feeding])
     found += [(Verdict.ERROR, s.reason) for s in concerned if s.status == "error"]
     spared = _does_not_apply(number, use)
     if not found and spared:
@@ -119,6 +122,33 @@ def _entry(
             "measurements": [m.id for m in feeding],
         }
     )
+
+
+def _said(feeding: Sequence[JudgedMeasurement], statuses: Sequence[str]) -> list[tuple[str, str]]:
+    """Status and reason of each measurement; of many alike the one farthest out, and their number."""
+    alike: dict[tuple[str, str], list[JudgedMeasurement]] = {}
+    for m, status in zip(feeding, statuses, strict=True):
+        alike.setdefault((m.id.split("@")[0], status), []).append(m)
+    said = []
+    for (name, status), those in alike.items():
+        if len(those) < MANY:
+            said += [(status, f"{m.id}: {m.reason}") for m in those]
+            continue
+        worst = max(those, key=_outside)
+        of = sum(m.id.split("@")[0] == name for m in feeding)
+        said.append((status, f"{worst.id}: {worst.reason}; farthest out of {len(those)} alike, {of} in all"))
+    return said
+
+
+def _outside(m: JudgedMeasurement) -> float:
+    """How far the bound lies beyond the limit, in its unit; infinite where there is none."""
+    if m.bound is None or m.criterion is None:
+        return math.inf
+    limit = m.criterion.limit
+    if m.criterion.compare == "==":
+        return abs(m.bound - limit)
+    bound = abs(m.bound) if m.criterion.compare == "abs<" else m.bound
+    return limit - bound if m.criterion.compare == ">" else bound - limit
 
 
 def _why_not_measured(number: int, use: IntendedUseRecord) -> str:

@@ -100,6 +100,23 @@ def test_items_take_the_worst_of_what_feeds_them():
     assert statuses({"s": suite(status="error", items=[5], reason="it broke")})[5] == "ERROR"
 
 
+def test_of_many_alike_an_item_names_the_farthest_out():
+    """Nine undecided peaks are one line, not a wall of text; two are named both."""
+    bounds = [2.1, 2.9, 2.3]
+    many = [
+        judged("peak", Verdict.INCONCLUSIVE, item=6).model_copy(
+            update={"id": f"s/peak@pair={n}", "bound": bound, "reason": f"bound {bound}"}
+        )
+        for n, bound in enumerate(bounds)
+    ]
+    passing = judged("peak", Verdict.PASS, item=6).model_copy(update={"id": "s/peak@pair=3"})
+    [item] = [e for e in gate.checklist({"s": suite(*many, passing)}, use()) if e.number == 6]
+    assert item.reason == "s/peak@pair=1: bound 2.9; farthest out of 3 alike, 4 in all"
+    assert len(item.measurements) == 4
+    [item] = [e for e in gate.checklist({"s": suite(*many[:2])}, use()) if e.number == 6]
+    assert item.reason == "s/peak@pair=0: bound 2.1; s/peak@pair=1: bound 2.9"
+
+
 def test_what_does_not_apply_is_told_from_what_was_not_measured():
     assert statuses({})[8] == "NOT_APPLICABLE"
     assert statuses({}, pressure_bar=1.0)[8] == "NOT_MEASURED"
