@@ -83,8 +83,17 @@ CASES = {
         tests={"test": "si_pbe_test"},
         settings={
             "hidden_irreps": "32x0e + 32x1o", "max_ell": 3, "r_max": 5.0, "num_polynomial_cutoff": 5,
-            "batch_size": 4, "max_num_epochs": 60, "energy_weight": 10.0, "forces_weight": 100.0,
-            "stress_weight": 100.0, "scheduler_patience": 5,
+            "batch_size": 2, "dtype": "mixed", "clip_grad": 100.0, "scheduler": "cosine", "lr_min": 1e-5,
+            "train_schedule": {
+                "forces": {
+                    "start": 0, "end": 59, "lr": 0.01,
+                    "loss": {"energy_per_atom": 1000.0, "forces": 100.0, "stress": 1000.0},
+                },
+                "energies": {
+                    "start": 60, "end": 89, "lr": 0.002,
+                    "loss": {"energy_per_atom": 40000.0, "forces": 100.0, "stress": 10000.0},
+                },
+            },
         },
         stress=True,
         published={"SNAP": "6.4 meV/atom, 133 meV/A", "qSNAP": "3.8 meV/atom, 116 meV/A"},
@@ -170,6 +179,8 @@ def ours(name: str, changes: dict[str, Any] | None = None, code: str = "ours") -
         "keys": keys, "train_file": "train.extxyz", "valid_file": "valid.extxyz", "name": name,
         "E0s": free_atoms(folder),
     } | (changes or {})  # fmt: skip
+    if "train_schedule" in config:
+        del config["lr"]  # each stage has its own
     (folder / f"{code}.yaml").write_text(json.dumps(config, indent=1))
     command = [sys.executable, "-m", "mlipbench", "train", f"{code}.yaml", "--output", code]
     timed(command, folder, code)
@@ -195,6 +206,8 @@ def curve(name: str, count: int) -> None:
 
 def mace(name: str, python: str) -> None:
     """mace_run_train with the same settings in build/training/NAME/mace, converted to mace.mlip."""
+    if "train_schedule" in CASES[name].settings:
+        raise SystemExit(f"{name} is trained in stages of our own: `ours {name}`")
     folder = prepare(name)
     c, case = COMMON | CASES[name].settings, CASES[name]
     e0s = free_atoms(folder)

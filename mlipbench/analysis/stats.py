@@ -24,6 +24,7 @@ from mlipbench.core.structure import FloatArray, IntArray
 FEWEST_SAMPLES = 4
 WOLFF_S = 1.5  # tau_int over tau of an exponential, as assumed by the choice of the window
 FEWEST_CLUSTERS = 5  # for the skewness of a statistic to show in resamples
+LEAST_ERROR = 0.2  # of a resample, over that of the sample: covers as often, without errors 20 times as large
 RELAXED = 0.9999  # confidence that the start differs from the rest before it is dropped
 GAUSSIAN_MAD = 1.482602218505602  # standard deviation over median absolute deviation
 
@@ -170,7 +171,9 @@ def bootstrap(
     `statistic` maps (..., k) summed over clusters to (...). `sizes` (n_clusters,): weight of each
     cluster; n_eff = (sum sizes)^2 / sum sizes^2, the number of clusters where all weigh the same.
     The standard error is that of the linearised statistic; it is widened by the larger one-sided 95 %
-    quantile of (theta* - theta) / stderr* over that of t, where there are clusters enough to know it.
+    quantile of (theta* - theta) / stderr* over that of t, where there are clusters enough to know it. A
+    resample that lacks the one cluster that scatters has hardly an error; LEAST_ERROR keeps it from being
+    divided by.
     """
     sums, sizes = np.asarray(sums, dtype=float), np.asarray(sizes, dtype=float)
     if not (np.isfinite(sums).all() and np.isfinite(sizes).all()):
@@ -190,8 +193,8 @@ def bootstrap(
     counts = rng.multinomial(n, np.full(n, 1.0 / n), size=n_resamples).astype(float)
     error = _linear_error(sums, statistic, scale, counts)
     away = statistic(counts @ sums) - value
-    usable = np.isfinite(away) & (error > 1e-9 * stderr)
-    ratios = away[usable] / error[usable]
+    usable = np.isfinite(away) & np.isfinite(error)
+    ratios = away[usable] / np.maximum(error[usable], LEAST_ERROR * stderr)
     low, high = np.quantile(ratios, [0.05, 0.95])
     widen = max(-float(low), float(high)) / float(stdtrit(n_eff - 1, 0.95))
     return Bootstrapped(value, stderr * max(widen, 1.0), n_eff)
