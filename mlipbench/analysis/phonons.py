@@ -46,6 +46,14 @@ class Crystal:
         """phonopy with the symmetry of the supercell found, which is what takes its time."""
         return _phonopy(self)
 
+    @property
+    def reduces(self) -> bool:
+        """Whether the unit cell has the translations of the primitive cell; a distorted one has lost them."""
+        try:
+            return len(self._searched.primitive) > 0
+        except RuntimeError:  # of phonopy: the supercell does not trim to the primitive cell
+            return False
+
     def phonopy(self) -> Any:
         """A `Phonopy` of its own: what is set in it stays in it."""
         return copy(self._searched)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from mlipbench.api import Series, Structure, StructurePicture
 
 MOST_POINTS = 2000
+LEAST_EXPONENT = -290  # smaller numbers are drawn as zero
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -17,7 +18,7 @@ def rounded(values: FloatArray, digits: int = 6) -> FloatArray:
     size = np.abs(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         exponent = np.where((size > 0) & np.isfinite(size), np.floor(np.log10(size)), 0)
-    scale = 10.0 ** (digits - 1 - exponent)
+    scale = 10.0 ** (digits - 1 - np.maximum(exponent, LEAST_EXPONENT))
     return np.asarray(np.round(values * scale) / scale)
 
 

@@ -30,6 +30,7 @@ from mlipbench.api import (
 from mlipbench_suites import molecule_modes, phonon_numbers, relaxation
 from mlipbench_suites.phonon_spectra import IMAGINARY_THZ
 
+LOST_TRANSLATIONS = "at rest the crystal repeats itself no longer as the primitive cell of the reference does"
 EVALUATIONS_AT_REST = 8
 """Of the unit cell while it is relaxed (measured: 6 to 18)."""
 
@@ -201,13 +202,14 @@ class Phonons(Suite):
         relaxed = relaxation.relax(context, start, p.cell, p.tolerance)
         relaxation.save(context, "relaxed", relaxed.structure)
         context.save("residual", np.array([relaxed.force, relaxed.stress]))
-        context.save("problem", np.array([relaxed.problem]))
+        crystal = None if relaxed.problem else _crystal(p, relaxed.structure, reference)
+        problem = relaxed.problem or ("" if crystal is None or crystal.reduces else LOST_TRANSLATIONS)
+        context.save("problem", np.array([problem]))
         groups = [elastic.symmetry(s, p.symmetry_tolerance_A) for s in (start, relaxed.structure)]
         context.save("space_groups", np.array([f"{g.symbol} ({g.number})" for g in groups]))
         context.save("operations", np.array([g.n_operations for g in groups]))
-        if relaxed.problem:
+        if crystal is None or problem:
             return
-        crystal = _crystal(p, relaxed.structure, reference)
         supercell = crystal.supercell
         moves = phonons.displacements(crystal, p.displacement_A)
         larger = moves.scaled(p.check_displacement_A / p.displacement_A)

@@ -176,6 +176,20 @@ def test_lost_symmetry_is_found():
     assert "Fd-3m (227) at the start" in m["left_its_phase"].note
 
 
+def test_a_crystal_that_loses_the_translations_of_its_reference_has_left_its_phase():
+    """The reference has two atoms in its primitive cell, the crystal at rest eight: bands cannot be told
+    apart one by one. One verdict, where phonopy raises."""
+    cell = Structure.from_ase(bulk("Si", a=5.431, cubic=True))
+    crystal = phonons.crystal(cell, (1, 1, 1), 1e-4)
+    cells = (crystal.primitive_matrix, crystal.primitive, crystal.supercell)
+    reference = PhononReference(cell, crystal.supercell_matrix, *cells, np.zeros((2, 8, 3, 3)), None, None)
+    outcome, m = against(reference, EggBox(stillinger_weber_silicon()), cell="fixed")
+    found = verdicts(Phonons, outcome)
+    assert found == {"left_its_phase": "FAIL", "lowest_frequency": "INCONCLUSIVE"}
+    assert "no longer as the primitive cell of the reference" in m["left_its_phase"].note
+    assert "no longer" in m["lowest_frequency"].note
+
+
 def words_of(potential, **params):
     outcome, m = phonons_of(potential, SILICON, cell="fixed", supercell=(3, 3, 2), **params)
     return " ".join(outcome.notes), m
