@@ -70,7 +70,8 @@ def write_references(
             result = RunFolder(folder / "references" / "run").suite(name).result()
             if result is None:
                 raise SuiteError(f"the sound potential's own {name}: {ended.suites[name].reason}")
-            _write_curve(folder / f"{name}.csv", name, result.figures[0])
+            curve = next(figure for figure in result.figures if isinstance(figure, Figure))
+            _write_curve(folder / f"{name}.csv", name, curve)
 
 
 def run_once(
