@@ -24,7 +24,7 @@ from mlipbench.core.structure import FloatArray, IntArray
 FEWEST_SAMPLES = 4
 WOLFF_S = 1.5  # tau_int over tau of an exponential, as assumed by the choice of the window
 FEWEST_CLUSTERS = 5  # for the skewness of a statistic to show in resamples
-LEAST_ERROR = 0.2  # of a resample, over that of the sample: covers as often, without errors 20 times as large
+LEAST_ERROR = 0.2  # of a resample, over that of the sample: docs/statistics.md, averages over frames
 RELAXED = 0.9999  # confidence that the start differs from the rest before it is dropped
 GAUSSIAN_MAD = 1.482602218505602  # standard deviation over median absolute deviation
 

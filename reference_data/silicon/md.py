@@ -32,7 +32,8 @@ HERE = Path(__file__).parent
 COMMITTED = HERE / "silicon_pbe_md.npz"
 PROTOCOL = dynamics.Protocol(timestep_fs=3.0, every=6, temperature_K=300.0, relaxation_fs=500.0, seed=1)
 """18 fs between two PBE forces: a quarter of the fastest period. With forces of Stillinger-Weber silicon that
-are 4 % off between them, 18 ps drift by 0.001(5) meV/atom/ps as with 12 fs; 24 fs by 0.6, 30 fs resonate."""
+are 4 % off between them, 18 ps drift by 0.001(5) meV/atom/ps as with 12 fs; 24 fs by 0.6, 30 fs resonate
+(tests/unit/test_reference_dynamics.py has the shortest and the longest)."""
 PREPARATION_FS = 3000.0  # of mace-si, relaxation 100 fs
 ACCURACY = 100.0  # further than for the frames: 8 atoms leave 0.15 meV/A, 0.02 meV/atom/ps of drift
 EMPTY_BANDS = 4  # the gap is wide on this mesh: the smearing touches none (column `smearing` proves it)
