@@ -95,6 +95,13 @@ def _number(name: str) -> dict[str, str]:
     return {**_file("numbers.yaml"), "quantity": name}
 
 
+CURVE_RUN = {
+    "structure": CRYSTAL | {"repeat": [2, 2, 2]},
+    "level_of_theory": THEORY,
+    "timestep_fs": 2,
+    "duration_ps": 12,
+}
+"""Of the suites that are held against a curve of the sound potential."""
 SUITES: dict[str, dict[str, Any]] = {
     "parity": {"energy_reference": "as_is", "frames": _file("frames.extxyz")},
     "smoothness": {"structure": CRYSTAL | {"repeat": [2, 2, 1]}, "timestep_fs": 2},
@@ -120,21 +127,8 @@ SUITES: dict[str, dict[str, Any]] = {
         "duration_ps": 10,
         "prepare_ps": 1,
     },
-    "rdf": {
-        "structure": CRYSTAL | {"repeat": [2, 2, 2]},
-        "references": {"Si-Si": _file("rdf.csv")},
-        "level_of_theory": THEORY,
-        "timestep_fs": 2,
-        "duration_ps": 12,
-    },
-    "vdos": {
-        "structure": CRYSTAL | {"repeat": [2, 2, 2]},
-        "references": {"total": _file("vdos.csv")},
-        "level_of_theory": THEORY,
-        "timestep_fs": 2,
-        "duration_ps": 12,
-        "correlation_fs": 1000,
-    },
+    "rdf": CURVE_RUN | {"references": {"Si-Si": _file("rdf.csv")}},
+    "vdos": CURVE_RUN | {"references": {"total": _file("vdos.csv")}, "correlation_fs": 1000},
 }
 _WATCHED = {"stall_s": 5.0, "memory_GB": 2.0}
 
