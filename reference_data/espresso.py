@@ -1,7 +1,9 @@
 """Quantum ESPRESSO as the reference sets run it: one core, one frame, forces and stress beside the energy.
 
 Of Debian: `quantum-espresso`, `quantum-espresso-data`, and `libopenblas0-pthread` (with the reference BLAS a
-frame takes several times as long). The energy is the one that pw.x marks with "!": with smearing that is the
+frame takes several times as long). OpenBLAS 0.3.21 takes processors newer than itself for the oldest one that
+it knows; told what this one can do, 64 atoms of silicon take 55 s instead of 118 (one k-point, the same
+energy to the last digit). The energy is the one that pw.x marks with "!": with smearing that is the
 free energy, of which the forces are the derivative. Units: eV, eV/A, eV/A^3; stress in ASE's order and sign.
 """
 
@@ -24,6 +26,7 @@ from ase.io.espresso import read_espresso_out, write_espresso_in
 
 PSEUDO_DIR = Path(os.environ.get("ESPRESSO_PSEUDO", "/usr/share/espresso/pseudo"))
 ONE_CORE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+KERNELS = {"avx512vl": "SkylakeX", "avx2": "Haswell"}  # flag of the processor -> OpenBLAS' name; best first
 CONVERGED = "convergence has been achieved"
 
 
@@ -40,6 +43,14 @@ class Mesh:
 
 
 GAMMA = Mesh((1, 1, 1))
+
+
+def environment(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """Of a program on one core, with the kernels of OpenBLAS that the processor can run; a choice made
+    outside (OPENBLAS_CORETYPE) stays."""
+    flags = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    kernels = [{"OPENBLAS_CORETYPE": name} for flag, name in KERNELS.items() if flag in flags]
+    return (kernels[0] if kernels else {}) | os.environ | ONE_CORE
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ def run(program: str, source: str, folder: Path) -> str:
     out = folder / Path(source).with_suffix(".out")
     with open(out, "w") as handle:
         subprocess.run(
-            [program, "-in", source], cwd=folder, env=os.environ | ONE_CORE, stdout=handle,
+            [program, "-in", source], cwd=folder, env=environment(), stdout=handle,
             stderr=subprocess.STDOUT, check=True,
         )  # fmt: skip
     return out.read_text()
@@ -156,7 +167,7 @@ class Server:
         with open(self.out, "w") as handle:
             self._process = subprocess.Popen(
                 ["pw.x", "--ipi", f"{unixsocket}:UNIX", "-in", "pw.in"], cwd=self.out.parent,
-                env=os.environ | ONE_CORE, stdout=handle, stderr=subprocess.STDOUT,
+                env=environment(), stdout=handle, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
         return self._process
