@@ -12,16 +12,13 @@ import os
 import re
 import subprocess
 import time
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.calculators.socketio import SocketIOCalculator
 from ase.io.espresso import read_espresso_out, write_espresso_in
 
 PSEUDO_DIR = Path(os.environ.get("ESPRESSO_PSEUDO", "/usr/share/espresso/pseudo"))
@@ -61,13 +58,13 @@ class Job:
     mesh: Mesh
     conv_thr_Ry: float
     pseudopotentials: Mapping[str, str]  # element -> file in PSEUDO_DIR
+    mixing: Mapping[str, object] = field(default_factory=lambda: {"mixing_beta": 0.5})  # how it converges
 
 
 def write_input(
-    path: Path, atoms: Atoms, job: Job, control: Mapping[str, object] | None = None,
-    ions: Mapping[str, object] | None = None,
+    path: Path, atoms: Atoms, job: Job, control: Mapping[str, object] | None = None
 ) -> None:  # fmt: skip
-    """The input of pw.x; `control` and `ions` are added to the namelists of these names."""
+    """The input of pw.x; `control` is added to the namelist of this name."""
     gamma = job.mesh == GAMMA  # real wave functions: half of the work
     input_data = {
         "control": {
@@ -75,8 +72,7 @@ def write_input(
             "pseudo_dir": str(PSEUDO_DIR), "disk_io": "none", "verbosity": "high", **(control or {}),
         },
         "system": dict(job.system),
-        "electrons": {"conv_thr": job.conv_thr_Ry, "mixing_beta": 0.5, "electron_maxstep": 150},
-        "ions": dict(ions or {}),
+        "electrons": {"conv_thr": job.conv_thr_Ry, "electron_maxstep": 150, **job.mixing},
     }  # fmt: skip
     with open(path, "w") as handle:
         write_espresso_in(
@@ -132,10 +128,10 @@ def digest(pseudopotential: str) -> str:
     return hashlib.sha256((PSEUDO_DIR / pseudopotential).read_bytes()).hexdigest()
 
 
-# ---------------------------------------------------------------- many steps of one system
+# ---------------------------------------------------------------- and how the cycle went
 @dataclass(frozen=True)
 class Answer:
-    """Of one SCF cycle among several."""
+    """Of one SCF cycle."""
 
     energy: float  # eV, "!"
     forces: np.ndarray  # (n_atoms, 3) eV/A
@@ -146,58 +142,15 @@ class Answer:
     seconds: float
 
 
-class Server:
-    """pw.x kept running, position after position in one cell, over a Unix socket (the protocol of i-PI).
-
-    Density and wave functions are extrapolated from the positions before (`ions`), which saves
-    about half of the iterations. Use as a context manager; pw.x ends when the socket closes, and with it.
-    """
-
-    def __init__(self, atoms: Atoms, folder: Path, job: Job, ions: Mapping[str, object]):
-        folder.mkdir(parents=True, exist_ok=True)
-        # pw.x reads &IONS only where atoms move
-        write_input(folder / "pw.in", atoms, job, {"calculation": "md", "disk_io": "low"}, ions)
-        self.out = folder / "pw.out"
-        self._read = 0
-        self._atoms = atoms.copy()
-        self._process: subprocess.Popen | None = None
-        self._socket = SocketIOCalculator(unixsocket=f"pw_{uuid4().hex[:12]}", launch_client=self._launch)
-
-    def _launch(self, atoms, properties=None, port=None, unixsocket=None) -> subprocess.Popen:
-        with open(self.out, "w") as handle:
-            self._process = subprocess.Popen(
-                ["pw.x", "--ipi", f"{unixsocket}:UNIX", "-in", "pw.in"], cwd=self.out.parent,
-                env=environment(), stdout=handle, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-
-        return self._process
-
-    def __call__(self, positions: np.ndarray) -> Answer:
-        """Labels at positions (n_atoms, 3) A. Raises RuntimeError where the SCF cycle did not converge."""
-        start = time.monotonic()
-        self._atoms.positions[:] = positions
-        self._socket.calculate(self._atoms, ["energy", "forces", "stress"], ["positions"])
-        found = self._socket.results
-        seconds = time.monotonic() - start
-        with open(self.out) as handle:
-            handle.seek(self._read)
-            text, self._read = handle.read(), handle.tell()
-        cycles = re.findall(rf"{CONVERGED} in\s+(\d+) iterations", text)
-        if len(cycles) != 1:
-            raise RuntimeError(f"{self.out}: expected one converged SCF cycle a step, got {len(cycles)}")
-        accuracy = re.findall(r"estimated scf accuracy\s+<\s+(\S+) Ry", text)[-1]
-        smearing = re.findall(r"smearing contrib\. \(-TS\)\s+=\s+(\S+) Ry", text) or ["0"]
-        return Answer(
-            found["energy"], found["forces"].copy(), found["stress"].copy(), int(cycles[0]),
-            float(accuracy) * units.Ry, float(smearing[-1]) * units.Ry, seconds,
-        )  # fmt: skip
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception) -> None:
-        if self._process is not None:
-            self._process.terminate()  # it would end its SCF cycle before it sees that nobody listens
-        with warnings.catch_warnings():  # of its exit status
-            warnings.simplefilter("ignore")
-            self._socket.close()
+def answer(atoms: Atoms, folder: Path, job: Job) -> Answer:
+    """One frame, from the atoms' densities: pw.x goes on from another frame with its last threshold, which
+    costs more than the start saves. Raises RuntimeError where the SCF cycle did not converge."""
+    labelled, _ = scf(atoms, folder, job)
+    text = (folder / "pw.out").read_text()
+    iterations = re.findall(rf"{CONVERGED} in\s+(\d+) iterations", text)[-1]
+    accuracy = re.findall(r"estimated scf accuracy\s+<\s+(\S+) Ry", text)[-1]
+    smearing = re.findall(r"smearing contrib\. \(-TS\)\s+=\s+(\S+) Ry", text) or ["0"]
+    return Answer(
+        labelled.get_potential_energy(), labelled.get_forces(), labelled.get_stress(), int(iterations),
+        float(accuracy) * units.Ry, float(smearing[-1]) * units.Ry, labelled.info["seconds"],
+    )  # fmt: skip

@@ -3,9 +3,9 @@
     python -m reference_data.silicon.md run --steps 600   # hours; may be killed, goes on where it was
     python -m reference_data.silicon.md collect           # the file of the run and the references made of it
 
-PBE forces come from a pw.x that is kept running; mace-si moves the atoms between two of them (dynamics.py:
-the surface that is sampled is that of PBE). The start is drawn by mace-si at the same temperature. The
-committed silicon_pbe_md.npz holds all that is needed to go on: on another machine `run` starts from it.
+mace-si moves the atoms between two PBE forces (dynamics.py: the surface that is sampled is that of PBE) and
+draws the start at the same temperature. The committed silicon_pbe_md.npz holds all that is needed to go on:
+on another machine `run` starts from it.
 
 The thermostat gives each mode a new energy within 500 fs and blurs the spectrum by 11 cm^-1, less than a
 window of a picosecond does. At constant energy the modes of a harmonic crystal keep theirs: drawn once, they
@@ -15,6 +15,7 @@ leave the heights of the first peaks of g(r) uncertain by 2.5 to 4.4 %, however 
 import argparse
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,8 @@ PROTOCOL = dynamics.Protocol(timestep_fs=3.0, every=6, temperature_K=300.0, rela
 are 4 % off between them, 18 ps drift by 0.001(5) meV/atom/ps as with 12 fs; 24 fs by 0.6, 30 fs resonate
 (tests/unit/test_reference_dynamics.py has the shortest and the longest)."""
 PREPARATION_FS = 3000.0  # of mace-si, relaxation 100 fs
-ACCURACY = 100.0  # further than for the frames: 8 atoms leave 0.15 meV/A, 0.02 meV/atom/ps of drift
 EMPTY_BANDS = 4  # the gap is wide on this mesh: the smearing touches none (column `smearing` proves it)
-IONS = {"pot_extrapolation": "second_order", "wfc_extrapolation": "second_order"}
+MIXING = {"mixing_beta": 0.7, "mixing_mode": "TF"}  # 8 iterations; 0.2 meV/A of the forces are left
 
 
 def drawn(seed: int, protocol: dynamics.Protocol = PROTOCOL) -> dynamics.Run:
@@ -56,7 +56,7 @@ def drawn(seed: int, protocol: dynamics.Protocol = PROTOCOL) -> dynamics.Run:
 def run(state: Path, n_steps: int, slow: dynamics.Slow, potential: Potential) -> None:
     """Go on until there are so many steps; the file is written after every PBE force."""
     now = dynamics.longest([state, COMMITTED], PROTOCOL) or drawn(PROTOCOL.seed)
-    now.notes |= {"settings": make.SETTINGS, "accuracy": ACCURACY, "preparation_fs": PREPARATION_FS}
+    now.notes |= {"settings": make.SETTINGS, "preparation_fs": PREPARATION_FS}
     between = now.notes.setdefault("between", [])  # which potential moved from which step on
     if not between or between[-1][1] != potential.identity.key:
         between.append([now.n_steps, potential.identity.key])
@@ -71,12 +71,17 @@ def run(state: Path, n_steps: int, slow: dynamics.Slow, potential: Potential) ->
         )  # fmt: skip
 
 
-def server(folder: Path) -> espresso.Server:
+def pbe(folder: Path) -> dynamics.Slow:
     """pw.x for the 64 atoms."""
     atoms = bulk("Si", cubic=True, a=md_references.lattice_constant()) * (2, 2, 2)
     atoms.info["config_type"] = "md"
-    job = make.pw_job(atoms, 2 * len(atoms) + EMPTY_BANDS, ACCURACY)
-    return espresso.Server(atoms, folder, job, IONS)
+    job = replace(make.pw_job(atoms, 2 * len(atoms) + EMPTY_BANDS), mixing=MIXING)
+
+    def answer(positions: np.ndarray) -> espresso.Answer:
+        atoms.positions[:] = positions
+        return espresso.answer(atoms, folder, job)
+
+    return answer
 
 
 def main() -> None:
@@ -91,9 +96,8 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     state = args.work / "state.npz"
     if args.stage == "run":
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave `with`: pw.x goes too
-        with server(args.work) as slow:
-            run(state, args.steps, slow, silicon())
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # pw.x goes too
+        run(state, args.steps, pbe(args.work), silicon())
     else:
         now = dynamics.longest([state, COMMITTED], PROTOCOL)
         if now is None:

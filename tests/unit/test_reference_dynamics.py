@@ -1,7 +1,5 @@
 """The run on expensive forces, with Stillinger-Weber silicon in the place of both."""
 
-import os
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -136,83 +134,3 @@ def test_the_file_of_600_steps_is_small(tmp_path):
     dynamics.save(tmp_path / "run.npz", run)
     assert (tmp_path / "run.npz").stat().st_size < 2e6
     assert dynamics.load(tmp_path / "run.npz").n_steps == 600
-
-
-PW = """#!{python}
-import sys
-sys.path[:0] = {path}
-import numpy as np
-from ase.build import bulk
-from ase.calculators.socketio import SocketClient
-from reference_data.silicon.structures import StillingerWeber
-
-class Speaking(StillingerWeber):
-    implemented_properties = ("energy", "forces", "stress")
-
-    def calculate(self, *args, **kwargs):
-        super().calculate(*args, **kwargs)
-        self.results["stress"] = np.array([0.01, 0.02, 0.03, 0.004, 0.005, 0.006])
-        print("     estimated scf accuracy    <       1.0E-03 Ry")
-        print("     estimated scf accuracy    <       2.0E-09 Ry")
-        print("     smearing contrib. (-TS)   =      -0.00000040 Ry")
-        print("     {converged} in   6 iterations", flush=True)
-
-name = sys.argv[sys.argv.index("--ipi") + 1].removesuffix(":UNIX")
-atoms = bulk("Si", cubic=True, a=5.431) * (2, 1, 1)
-atoms.calc = Speaking()
-SocketClient(unixsocket=name).run(atoms, use_stress=True)
-"""
-
-
-def fake_pw(folder, monkeypatch, converged="convergence has been achieved"):
-    program = folder / "bin" / "pw.x"
-    program.parent.mkdir()
-    program.write_text(PW.format(python=sys.executable, path=sys.path, converged=converged))
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-
-
-def job():
-    return espresso.Job({"ecutwfc": 20.0}, espresso.GAMMA, 1e-8, {"Si": "Si.pbe-rrkj.UPF"})
-
-
-def test_a_server_answers_step_after_step(tmp_path, monkeypatch):
-    """Oracle: the same potential without socket and output between. Stress: ASE's order and sign."""
-    fake_pw(tmp_path, monkeypatch)
-    atoms, _ = crystal()
-    direct = atoms.copy()
-    direct.calc = StillingerWeber()
-    with espresso.Server(atoms, tmp_path / "work", job(), {"pot_extrapolation": "second_order"}) as server:
-        for _ in range(2):
-            direct.positions += np.random.default_rng(1).normal(0, 0.05, direct.positions.shape)
-            answer = server(direct.positions)
-            np.testing.assert_allclose(answer.forces, direct.get_forces(), atol=1e-9)
-            assert answer.energy == pytest.approx(direct.get_potential_energy(), abs=1e-9)
-            np.testing.assert_allclose(answer.stress, [0.01, 0.02, 0.03, 0.004, 0.005, 0.006], atol=1e-9)
-            assert answer.iterations == 6
-            assert answer.accuracy == pytest.approx(2e-9 * units.Ry)
-            assert answer.smearing == pytest.approx(-4e-7 * units.Ry)
-    text = (tmp_path / "work" / "pw.in").read_text()
-    assert "calculation      = 'md'" in text
-    assert "pot_extrapolation = 'second_order'" in text
-
-
-def test_a_server_refuses_what_did_not_converge(tmp_path, monkeypatch):
-    fake_pw(tmp_path, monkeypatch, converged="convergence NOT achieved")
-    atoms, _ = crystal()
-    with (
-        espresso.Server(atoms, tmp_path / "work", job(), {}) as server,
-        pytest.raises(RuntimeError, match=r"pw\.out: expected one converged SCF cycle a step, got 0"),
-    ):
-        server(atoms.positions)
-
-
-def test_pw_ends_with_the_server(tmp_path, monkeypatch):
-    """Also in the middle of a run: it would hold a core until its SCF cycle ends."""
-    fake_pw(tmp_path, monkeypatch)
-    atoms, _ = crystal()
-    with espresso.Server(atoms, tmp_path / "work", job(), {}) as server:
-        server(atoms.positions)
-        process = server._process
-        assert process.poll() is None
-    assert process.poll() is not None

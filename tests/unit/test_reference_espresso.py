@@ -1,9 +1,19 @@
 """How Quantum ESPRESSO is called: kernels that the processor lacks end in an illegal instruction, those of an
 old processor take twice the time."""
 
+import os
+from pathlib import Path
+
+import numpy as np
 import pytest
+from ase import Atoms, units
+from ase.build import bulk
 
 from reference_data import espresso
+
+OUTPUT = Path(__file__).with_name(
+    "espresso_si2.out"
+)  # of pw.x 6.7: two atoms moved out of diamond, Gamma, 12 Ry
 
 
 @pytest.mark.parametrize(
@@ -34,3 +44,47 @@ def test_a_choice_made_outside_stays(tmp_path, monkeypatch):
 def test_without_cpuinfo_openblas_chooses(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     assert "OPENBLAS_CORETYPE" not in espresso.environment(tmp_path / "absent")
+
+
+def fake_pw(folder: Path, monkeypatch, text: str) -> None:
+    """A pw.x in the PATH that says `text`."""
+    program = folder / "bin" / "pw.x"
+    program.parent.mkdir()
+    (folder / "said").write_text(text)
+    program.write_text(f"#!/bin/sh\ncat {folder / 'said'}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def silicon() -> tuple[Atoms, espresso.Job]:
+    atoms = bulk("Si", a=5.4)
+    atoms.positions[1] += [0.1, 0.05, -0.02]
+    system = {"ecutwfc": 12.0, "occupations": "smearing", "smearing": "gaussian", "degauss": 0.05, "nbnd": 6}
+    mixing = {"mixing_beta": 0.7, "mixing_mode": "TF"}
+    return atoms, espresso.Job(system, espresso.GAMMA, 1e-6, {"Si": "Si.pbe-rrkj.UPF"}, mixing)
+
+
+def test_an_answer_is_what_pw_printed(tmp_path, monkeypatch):
+    """Read by eye: "!", not the energy of a cycle before it; the last accuracy; -TS; the whole force, not one
+    of its parts; stress with the sign of ASE."""
+    fake_pw(tmp_path, monkeypatch, OUTPUT.read_text())
+    atoms, job = silicon()
+    answer = espresso.answer(atoms, tmp_path / "work", job)
+    assert answer.energy == pytest.approx(-14.44812703 * units.Ry)
+    assert answer.iterations == 7
+    assert answer.accuracy == pytest.approx(2.5e-7 * units.Ry)
+    assert answer.smearing == pytest.approx(-0.02195890 * units.Ry)
+    force = np.array([0.07500752, 0.04273393, -0.03081995]) * units.Ry / units.Bohr
+    np.testing.assert_allclose(answer.forces, [force, -force], rtol=1e-6)
+    printed = [0.00302488, 0.00298154, 0.00296942, -0.00019070, -0.00009755, 0.00005845]  # xx yy zz yz xz xy
+    stress = -np.array(printed) * units.Ry / units.Bohr**3
+    np.testing.assert_allclose(answer.stress, stress, rtol=1e-6)
+    text = (tmp_path / "work" / "pw.in").read_text()
+    assert "mixing_mode      = 'TF'" in text
+    assert "conv_thr         = 1e-06" in text
+
+
+def test_what_did_not_converge_is_no_answer(tmp_path, monkeypatch):
+    fake_pw(tmp_path, monkeypatch, OUTPUT.read_text().replace(espresso.CONVERGED, "convergence NOT achieved"))
+    with pytest.raises(RuntimeError, match="work: the SCF cycle did not converge"):
+        espresso.answer(silicon()[0], tmp_path / "work", silicon()[1])
