@@ -209,16 +209,17 @@ def _compare(setting: str, frame: Atoms, best_setting: str, best: Atoms) -> dict
 
 # ---------------------------------------------------------------- the manifest
 def enter(manifest: Path, entries: Mapping[str, Mapping[str, object]]) -> None:
-    """Write entries before the last of our own, in the place of older ones; note their sha256.
+    """Write entries in the place of older ones, new ones before the last of our own; note their sha256.
 
     The last one carries the comment that separates it from public sets.
     """
     document = read_document(manifest)
     references = document["references"]
     for name, entry in entries.items():
+        ours = [known for known, old in references.items() if "public" not in old]
+        place = list(references).index(name if name in references else ours[-1])
         references.pop(name, None)
-        ours = [n for n, known in enumerate(references.values()) if "public" not in known]
-        references.insert(ours[-1], name, {**entry, "licence": "MIT", "sha256": None})
+        references.insert(place, name, {**entry, "licence": "MIT", "sha256": None})
     write_document(manifest, document)
     update_manifest(manifest)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from ase.build import bulk
 
+from mlipbench.core.units import COULOMB
 from mlipbench.data.manifest_file import MANIFEST
 from reference_data import cubic_crystal, espresso, labelling
 from reference_data.espresso import Mesh
@@ -117,7 +118,7 @@ def collect(work: Path) -> None:
         mgo = crystal(work)
         constants = mgo.elastic()
         large, small = (mgo.phonons(eos["lattice_constant"], repeat) for repeat in (2, 1))
-        large.nac_params = {"born": charges, "dielectric": dielectric}
+        large.nac_params = {"born": charges, "dielectric": dielectric, "factor": COULOMB}
         large.save(HERE / "mgo_lda_phonons.yaml", settings={"force_constants": False, "force_sets": True})
         phonons = {
             "frequencies_THz": cubic_crystal.frequencies(large),
@@ -149,7 +150,7 @@ def _enter(units: dict[str, str], with_phonons: bool) -> None:
     }  # fmt: skip
     entries = {
         "mgo_lda_properties": {
-            "title": "Rock salt MgO: Born charge, dielectric constant, equation of state, static lattice",
+            "title": "Rock salt MgO: Born charge, dielectric constant, equation of state, elastic constants",
             "kind": "scalar", "file": "mgo/mgo_lda_properties.yaml", "units": units, **common,
         },
     }  # fmt: skip

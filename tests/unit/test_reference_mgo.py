@@ -1,11 +1,14 @@
 """The MgO set: its structures, its k-points, and what is read from ph.x."""
 
+import json
+
 import numpy as np
 import pytest
 
+from mlipbench.analysis.phonons import THZ, Dynamics
 from mlipbench.core.shipped import reference_data
 from mlipbench.core.structure import Structure
-from mlipbench.core.units import EV_PER_A3_IN_GPA
+from mlipbench.core.units import COULOMB, EV_PER_A3_IN_GPA
 from mlipbench.data.references import Manifest
 from reference_data import labelling
 from reference_data.espresso import Mesh
@@ -109,3 +112,29 @@ def test_the_shipped_response_is_that_of_magnesium_oxide():
     assert number["dielectric_constant"].value == pytest.approx(3.06, abs=0.05)
     assert number["lattice_constant"].value == pytest.approx(4.19, abs=0.03)
     assert number["bulk_modulus"].value == pytest.approx(168, abs=8)
+
+
+def test_stress_and_energy_of_the_shipped_numbers_agree():
+    """(C11 + 2 C12)/3, slopes of the stress, is the bulk modulus, a curvature of the energy."""
+    number = Manifest.load(reference_data()).scalars("mgo_lda_properties")
+    modulus = (number["C11"].value + 2 * number["C12"].value) / 3
+    assert modulus == pytest.approx(number["bulk_modulus"].value, abs=1.0)
+
+
+def test_the_shipped_phonons_split_as_the_charges_say():
+    """Oracles: TO at Gamma is that of ph.x, linear response of the primitive cell (other k-points: 0.05 THz);
+    LO^2 - TO^2 = 4 pi Z^2 e^2/(eps V mu), in closed form. A lost factor, charge or mass moves LO by THz.
+    """
+    reference = Manifest.load(reference_data()).phonons("mgo_lda_phonons")
+    response = json.loads((reference_data() / "mgo" / "properties.json").read_text())["linear_response"]
+    modes = Dynamics.of_reference(reference, 1e-5).gamma_along(np.array([1.0, 0.0, 0.0]))[3:]
+    transverse, longitudinal = modes[:2], modes[2]
+    assert transverse == pytest.approx(response["frequencies_THz"][3:5], abs=0.05)
+    charges, dielectric = properties.neutral(response)
+    masses = (24.305, 15.999)
+    mu = np.prod(masses) / sum(masses)  # u
+    volume = response["lattice_constant"] ** 3 / 4  # A^3, of one pair
+    split = 4 * np.pi * COULOMB * charges[0, 0, 0] ** 2 / (dielectric[0, 0] * volume * mu)  # eV/A^2/u
+    expected = np.sqrt(transverse[0] ** 2 + split * THZ**2)
+    assert longitudinal == pytest.approx(expected, abs=0.02)
+    assert longitudinal == pytest.approx(21.5, abs=0.5)  # experiment: 21.5 to 21.8 THz
