@@ -81,18 +81,24 @@ def write_input(
         )  # fmt: skip
 
 
-def run(program: str, source: str, folder: Path) -> str:
-    """Run `pw.x`, `ph.x` on an input in its folder; its output, which stays beside it. Returns the text."""
+def run(program: str, source: str, folder: Path, pools: int = 1) -> str:
+    """Run `pw.x`, `ph.x` on an input in its folder; its output, which stays beside it. Returns the text.
+
+    `pools` shares the k-points among so many processes.
+    """
     out = folder / Path(source).with_suffix(".out")
+    shared = ["mpirun", "-np", str(pools)] if pools > 1 else []
     with open(out, "w") as handle:
         subprocess.run(
-            [program, "-in", source], cwd=folder, env=environment(), stdout=handle,
-            stderr=subprocess.STDOUT, check=True,
+            [*shared, program, "-nk", str(pools), "-in", source],
+            cwd=folder, env=environment(), stdout=handle, stderr=subprocess.STDOUT, check=True,
         )  # fmt: skip
     return out.read_text()
 
 
-def scf(atoms: Atoms, folder: Path, job: Job, control: Mapping[str, object] | None = None):
+def scf(
+    atoms: Atoms, folder: Path, job: Job, control: Mapping[str, object] | None = None, pools: int = 1
+):  # fmt: skip
     """The frame with energy, forces and stress and the seconds they took; and all of the answer (ASE's).
 
     Raises RuntimeError where the SCF cycle did not converge.
@@ -100,7 +106,7 @@ def scf(atoms: Atoms, folder: Path, job: Job, control: Mapping[str, object] | No
     folder.mkdir(parents=True, exist_ok=True)
     write_input(folder / "pw.in", atoms, job, control)
     start = time.monotonic()
-    text = run("pw.x", "pw.in", folder)
+    text = run("pw.x", "pw.in", folder, pools)
     seconds = time.monotonic() - start
     if CONVERGED not in text:
         raise RuntimeError(f"{folder}: the SCF cycle did not converge")
@@ -142,10 +148,10 @@ class Answer:
     seconds: float
 
 
-def answer(atoms: Atoms, folder: Path, job: Job) -> Answer:
+def answer(atoms: Atoms, folder: Path, job: Job, pools: int = 1) -> Answer:
     """One frame, from the atoms' densities: pw.x goes on from another frame with its last threshold, which
     costs more than the start saves. Raises RuntimeError where the SCF cycle did not converge."""
-    labelled, _ = scf(atoms, folder, job)
+    labelled, _ = scf(atoms, folder, job, pools=pools)
     text = (folder / "pw.out").read_text()
     iterations = re.findall(rf"{CONVERGED} in\s+(\d+) iterations", text)[-1]
     accuracy = re.findall(r"estimated scf accuracy\s+<\s+(\S+) Ry", text)[-1]

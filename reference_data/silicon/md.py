@@ -71,7 +71,7 @@ def run(state: Path, n_steps: int, slow: dynamics.Slow, potential: Potential) ->
         )  # fmt: skip
 
 
-def pbe(folder: Path) -> dynamics.Slow:
+def pbe(folder: Path, pools: int) -> dynamics.Slow:
     """pw.x for the 64 atoms."""
     atoms = bulk("Si", cubic=True, a=md_references.lattice_constant()) * (2, 2, 2)
     atoms.info["config_type"] = "md"
@@ -79,7 +79,7 @@ def pbe(folder: Path) -> dynamics.Slow:
 
     def answer(positions: np.ndarray) -> espresso.Answer:
         atoms.positions[:] = positions
-        return espresso.answer(atoms, folder, job)
+        return espresso.answer(atoms, folder, job, pools)
 
     return answer
 
@@ -91,13 +91,14 @@ def main() -> None:
     )
     parser.add_argument("stage", choices=["run", "collect"])
     parser.add_argument("--steps", type=int, default=600, help="run: until there are so many, of 3 fs each")
+    parser.add_argument("--pools", type=int, default=1, help="run: processes for the four k-points")
     parser.add_argument("--work", type=Path, default=Path("build/silicon/md"), help="scratch, not committed")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     state = args.work / "state.npz"
     if args.stage == "run":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # pw.x goes too
-        run(state, args.steps, pbe(args.work), silicon())
+        run(state, args.steps, pbe(args.work, args.pools), silicon())
     else:
         now = dynamics.longest([state, COMMITTED], PROTOCOL)
         if now is None:

@@ -51,8 +51,9 @@ def fake_pw(folder: Path, monkeypatch, text: str) -> None:
     program = folder / "bin" / "pw.x"
     program.parent.mkdir()
     (folder / "said").write_text(text)
-    program.write_text(f"#!/bin/sh\ncat {folder / 'said'}\n")
+    program.write_text(f"#!/bin/sh\necho $0 $* >> {folder / 'called'}\ncat {folder / 'said'}\n")
     program.chmod(0o755)
+    (program.parent / "mpirun").symlink_to(program)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
 
 
@@ -88,3 +89,14 @@ def test_what_did_not_converge_is_no_answer(tmp_path, monkeypatch):
     fake_pw(tmp_path, monkeypatch, OUTPUT.read_text().replace(espresso.CONVERGED, "convergence NOT achieved"))
     with pytest.raises(RuntimeError, match="work: the SCF cycle did not converge"):
         espresso.answer(silicon()[0], tmp_path / "work", silicon()[1])
+
+
+def test_k_points_are_shared_among_processes(tmp_path, monkeypatch):
+    """As many processes as pools: with fewer pools each would hold a part of every wave function."""
+    fake_pw(tmp_path, monkeypatch, OUTPUT.read_text())
+    atoms, job = silicon()
+    for pools in (1, 2):
+        espresso.answer(atoms, tmp_path / "work", job, pools)
+    alone, shared = (tmp_path / "called").read_text().splitlines()
+    assert alone.endswith("bin/pw.x -nk 1 -in pw.in")
+    assert shared.endswith("bin/mpirun -np 2 pw.x -nk 2 -in pw.in")
