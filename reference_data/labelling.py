@@ -224,8 +224,37 @@ def enter(manifest: Path, entries: Mapping[str, Mapping[str, object]]) -> None:
     update_manifest(manifest)
 
 
-def arguments(description: str, work: Path) -> argparse.Namespace:
-    """Of the script of a set: stage, work (made), only, part (number, of so many)."""
+# ---------------------------------------------------------------- the script of a set
+@dataclass(frozen=True)
+class Script:
+    """What the stages of a set do; `work` is the scratch folder."""
+
+    frames: FrameSet
+    kinds: Sequence[Kind]
+    build: Callable[[str], Atoms]  # structure of a name
+    label: Callable[[str, Path, Path], Atoms]  # of a name and the file of its structure; in a folder
+    convergence: Callable[[Path], None]
+    collect: Callable[[Path], None]
+
+    def run(self, description: str, work: Path) -> None:
+        """One stage, as the command line says."""
+        args = _arguments(description, work)
+        args.work.mkdir(parents=True, exist_ok=True)
+        folder = args.work / "structures"
+        if args.stage == "structures":
+            self.frames.make_structures(args.work, self.build, [name for name, _, _ in names(self.kinds)])
+        elif args.stage == "convergence":
+            self.convergence(args.work)
+        elif args.stage == "label":
+            self.frames.label(
+                args.work, args.part, args.only,
+                lambda name, scratch: self.label(name, folder / f"{name}.extxyz", scratch),
+            )  # fmt: skip
+        else:
+            self.collect(args.work)
+
+
+def _arguments(description: str, work: Path) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -233,9 +262,7 @@ def arguments(description: str, work: Path) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=work, help="scratch folder, not committed")
     parser.add_argument("--only", default="*", help="label the frames of these names: 'md_300K-*'")
     parser.add_argument("--part", type=_part, default="0/1", help="0/2 and 1/2: two calls share the frames")
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    return args
+    return parser.parse_args()
 
 
 def _part(text: str) -> tuple[int, int]:

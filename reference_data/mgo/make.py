@@ -10,7 +10,6 @@ in Debian's package. An insulator: fixed occupations, and one density of k-point
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +62,11 @@ def run_pw(
 
 
 # ---------------------------------------------------------------- stages
+def label(_: str, structure: Path, folder: Path) -> Atoms:
+    """Label one frame of the set."""
+    return run_pw(read(structure), folder)
+
+
 def convergence(work: Path) -> None:
     """Cutoffs and k-points on a hot, compressed cell of 8 atoms; each against the best."""
     atoms = structures.cubic(structures.LATTICE_A * 0.98)
@@ -118,23 +122,8 @@ def collect(work: Path) -> None:
     print(json.dumps(provenance, indent=1))
 
 
-def main() -> None:
-    """Run one stage."""
-    args = labelling.arguments(__doc__, Path("build/mgo"))
-    if args.stage == "structures":
-        wanted = [name for name, _, _ in labelling.names(structures.KINDS)]
-        frame_set().make_structures(args.work, structures.structure, wanted)
-    elif args.stage == "convergence":
-        convergence(args.work)
-    elif args.stage == "label":
-
-        def compute(name: str, scratch: Path) -> Atoms:
-            return run_pw(read(args.work / "structures" / f"{name}.extxyz"), scratch)
-
-        frame_set().label(args.work, args.part, args.only, compute)
-    else:
-        collect(args.work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    script = labelling.Script(
+        frame_set(), structures.KINDS, structures.structure, label, convergence, collect
+    )  # fmt: skip
+    script.run(__doc__, Path("build/mgo"))

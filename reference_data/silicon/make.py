@@ -12,7 +12,6 @@ espresso.py says. One energy surface for all frames: one cutoff, one smearing, o
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,15 +94,9 @@ def run_atom(folder: Path) -> Atoms:
 
 
 # ---------------------------------------------------------------- stages
-def label(work: Path, part: tuple[int, int], only: str) -> None:
-    """Label what is not labelled yet of the frames of one part whose names match `only`."""
-
-    def compute(name: str, scratch: Path) -> Atoms:
-        if name == ATOM:
-            return run_atom(scratch)
-        return run_pw(read(work / "structures" / f"{name}.extxyz"), scratch)
-
-    frame_set().label(work, part, only, compute)
+def label(name: str, structure: Path, folder: Path) -> Atoms:
+    """Label one frame of the set."""
+    return run_atom(folder) if name == ATOM else run_pw(read(structure), folder)
 
 
 def convergence(work: Path) -> None:
@@ -152,19 +145,8 @@ def collect(work: Path) -> None:
     print(json.dumps(provenance, indent=1))
 
 
-def main() -> None:
-    """Run one stage."""
-    args = labelling.arguments(__doc__, Path("build/silicon"))
-    if args.stage == "structures":
-        wanted = [name for name, _, _ in labelling.names(structures.KINDS)]
-        frame_set().make_structures(args.work, structures.structure, wanted)
-    elif args.stage == "convergence":
-        convergence(args.work)
-    elif args.stage == "label":
-        label(args.work, args.part, args.only)
-    else:
-        collect(args.work)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    script = labelling.Script(
+        frame_set(), structures.KINDS, structures.structure, label, convergence, collect
+    )  # fmt: skip
+    script.run(__doc__, Path("build/silicon"))

@@ -1,6 +1,7 @@
 """Stages of the reference sets with a cheap potential for pw.x: killed, started again, collected."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,32 @@ def test_parts_share_the_frames(tmp_path):
         mine.label(tmp_path / "work", (part, 3), "two-*", compute)
     assert sorted(name for name, _ in asked) == [f"two-{n:02d}" for n in range(8)]
     assert {scratch for _, scratch in asked} == {"scratch0", "scratch1", "scratch2"}
+
+
+def drawn(name):
+    """A structure; of the module, so that another process finds it."""
+    atoms = bulk("Si", cubic=True, a=5.4)
+    atoms.positions += np.random.default_rng(len(name)).normal(0, 0.05, atoms.positions.shape)
+    atoms.info |= {"trajectory": name, "config_type": name[:3]}
+    return atoms
+
+
+def test_the_stages_of_a_script_follow_one_another(tmp_path, monkeypatch):
+    """What `structures` leaves is what `label` reads and `collect` writes."""
+    mine, work, said = frames(tmp_path), tmp_path / "work", []
+    script = labelling.Script(
+        mine, KINDS, drawn, lambda _, structure, folder: labels(read(structure)), said.append,
+        lambda work: said.append(mine.collect(work)),
+    )  # fmt: skip
+    for line in ("structures", "label --only two-*", "label", "convergence", "collect"):
+        monkeypatch.setattr(sys, "argv", ["make.py", *line.split(), "--work", str(work)])
+        script.run("a toy set", tmp_path / "unused")
+    assert said[0] == work
+    assert sum(entry["frames"] for entry in said[1].values()) == 12
+    (tmp_path / "set" / "provenance.json").write_text(json.dumps({"settings": mine.settings}))
+    for name, frame in mine.committed().items():
+        np.testing.assert_allclose(frame.positions, drawn(name).positions, atol=1e-7)
+    assert not (tmp_path / "unused").exists()
 
 
 def test_the_order_of_labelling_is_balanced():
