@@ -20,7 +20,6 @@ from mlipbench.api import (
     StructureRef,
     Suite,
     SuiteParams,
-    conversion_factor,
     elastic,
     literature,
 )
@@ -60,7 +59,7 @@ class FormationEnergyRef(ScalarRef):
     unit = "eV"
 
 
-class EosElasticParams(SuiteParams):
+class EosElasticParams(relaxation.RelaxationParams):
     """Parameters of the suite `eos_elastic`."""
 
     structure: StructureRef = Field(description="a crystal, periodic in all directions")
@@ -88,10 +87,6 @@ class EosElasticParams(SuiteParams):
     vacancy_formation_energy: FormationEnergyRef | None = Field(
         default=None, description="reference, of a vacancy in a cell of the same size"
     )
-    force_tolerance_eV_per_A: PositiveFloat = Field(default=1e-4, description="of relaxations")
-    stress_tolerance_GPa: PositiveFloat = Field(default=0.01, description="of the cell at rest")
-    max_steps: PositiveInt = Field(default=500, description="evaluations of one relaxation of the atoms")
-    symmetry_tolerance_A: PositiveFloat = Field(default=1e-3, description="within which symmetry is found")
 
     @field_validator("elastic_constants")
     @classmethod
@@ -117,16 +112,6 @@ class EosElasticParams(SuiteParams):
                 "vacancy_formation_energy: expected vacancy_repeat beside it, the cells around it"
             )
         return self
-
-    @property
-    def tolerance(self) -> relaxation.Tolerance:
-        """When the crystal is at rest."""
-        return relaxation.Tolerance(
-            self.force_tolerance_eV_per_A,
-            self.stress_tolerance_GPa * conversion_factor("GPa", "eV/A^3"),
-            self.max_steps,
-            self.symmetry_tolerance_A,
-        )
 
 
 class EosElastic(Suite):

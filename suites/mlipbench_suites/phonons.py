@@ -22,7 +22,6 @@ from mlipbench.api import (
     StructureRef,
     Suite,
     SuiteParams,
-    conversion_factor,
     elastic,
     literature,
     phonons,
@@ -41,7 +40,7 @@ class NormalModesRef(CurveRef):
     abscissa_unit, value_unit = "1", "cm^-1"
 
 
-class PhononsParams(SuiteParams):
+class PhononsParams(relaxation.RelaxationParams):
     """Parameters of the suite `phonons`."""
 
     structure: StructureRef | None = Field(
@@ -70,10 +69,6 @@ class PhononsParams(SuiteParams):
     )
     mesh_A: PositiveFloat = Field(default=50.0, description="length that the mesh of wave vectors resolves")
     temperature_K: PositiveFloat = Field(default=300.0, description="of heat capacity and free energy")
-    force_tolerance_eV_per_A: PositiveFloat = Field(default=1e-4, description="of the relaxation")
-    stress_tolerance_GPa: PositiveFloat = Field(default=0.01, description="of the relaxation")
-    max_steps: PositiveInt = Field(default=500, description="evaluations of one relaxation of the atoms")
-    symmetry_tolerance_A: PositiveFloat = Field(default=1e-3, description="within which symmetry is found")
 
     @model_validator(mode="after")
     def _one_system(self) -> PhononsParams:
@@ -87,16 +82,6 @@ class PhononsParams(SuiteParams):
         if self.displacement_A == self.check_displacement_A:
             raise ValueError("expected two different displacements, got displacement_A twice")
         return self
-
-    @property
-    def tolerance(self) -> relaxation.Tolerance:
-        """When the structure is at rest."""
-        return relaxation.Tolerance(
-            self.force_tolerance_eV_per_A,
-            self.stress_tolerance_GPa * conversion_factor("GPa", "eV/A^3"),
-            self.max_steps,
-            self.symmetry_tolerance_A,
-        )
 
 
 class Phonons(Suite):

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt
 from scipy.linalg import expm
 
-from mlipbench.api import Context, Data, InputError, Structure, elastic
+from mlipbench.api import Context, Data, InputError, Structure, SuiteParams, conversion_factor, elastic
 from mlipbench_suites.drawing import FloatArray
 
 Cell = Literal["fixed", "isotropic", "symmetry"]
@@ -34,6 +35,25 @@ class Tolerance:
     stress_eV_per_A3: float
     max_steps: int  # evaluations of one relaxation of the ions
     symmetry_A: float
+
+
+class RelaxationParams(SuiteParams):
+    """Parameters of a suite that starts from a crystal at rest."""
+
+    force_tolerance_eV_per_A: PositiveFloat = Field(default=1e-4, description="of relaxations")
+    stress_tolerance_GPa: PositiveFloat = Field(default=0.01, description="of relaxations of the cell")
+    max_steps: PositiveInt = Field(default=500, description="evaluations of one relaxation of the atoms")
+    symmetry_tolerance_A: PositiveFloat = Field(default=1e-3, description="within which symmetry is found")
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """When the structure is at rest."""
+        return Tolerance(
+            self.force_tolerance_eV_per_A,
+            self.stress_tolerance_GPa * conversion_factor("GPa", "eV/A^3"),
+            self.max_steps,
+            self.symmetry_tolerance_A,
+        )
 
 
 @dataclass(frozen=True, eq=False)
