@@ -197,7 +197,9 @@ class _Program:
             # torch's compiler uses what torch deprecates
             warnings.simplefilter("ignore", DeprecationWarning)
             if lowered:
-                graph = torch.compile(graph, fullgraph=True, dynamic=False)
+                # Its vectorised C++ adds beyond the end of what it indexes (pytorch issue 191837).
+                options = {"cpp.simdlen": 1} if self._device.type == "cpu" else None
+                graph = torch.compile(graph, fullgraph=True, dynamic=False, options=options)
             self._run = [self._bound(graph, [*weights, *arguments]) for weights in self._weights]
 
     def _bound(

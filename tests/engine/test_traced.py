@@ -26,6 +26,14 @@ SHAPES = [
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def frozen(seed=1, **shape):
     return network(seed, **shape).requires_grad_(False)
 
@@ -207,8 +215,9 @@ def test_kernels_that_do_not_compile_send_to_the_network_itself(monkeypatch, low
 
 
 @pytest.mark.physics
-def test_compiled_by_inductor_on_the_cpu():
-    # The same equalities for a network as small as they come: its C++ takes minutes to compile.
+def test_compiled_by_inductor_on_the_cpu(two_threads):
+    # The same equalities for a network as small as they come: its C++ takes minutes to compile. With two
+    # threads vectorised C++ writes where it must not, which ends the process.
     net = frozen(elements=(14,), max_ell=1, correlation=2, radial_mlp=(8,), num_layers=1)
     engine = TracedEngine([net], True)
     for seed in range(3):
