@@ -112,14 +112,18 @@ def test_equation_of_state_of_the_lennard_jones_fluid(tmp_path, density, pressur
         Langevin(102.0, 0.005), wanted * BAR_PER_EV_A3, 2.0, relaxation_fs=250.0, stride=2
     )
     spec = replace(start, ensemble=ensemble, start=start, n_steps=12000, monitor_stride=10)
-    (t,) = run(tmp_path, [spec], potential)
-    found = stats.time_average(256 * SIGMA**3 / t.volume)
+    runs = run(tmp_path, [replace(spec, seed=seed) for seed in range(4)], potential)
+    found = average(256 * SIGMA**3 / t.volume for t in runs)
     assert found.half_width() < 0.005
     assert abs(found.value - density) < max(found.half_width(0.99), 0.0015)
-    heat = stats.time_average(t.temperature)
-    assert heat.value == pytest.approx(102.0, abs=1.0)
-    force = stats.time_average(t.pressure)
+    assert average(t.temperature for t in runs).value == pytest.approx(102.0, abs=1.0)
+    force = average(t.pressure for t in runs)
     assert abs(force.value - ensemble.pressure_bar) < 4 * force.stderr
+
+
+def average(series):
+    """Over independent runs: near freezing the density of one has a memory too long for a sure error."""
+    return stats.combined([stats.time_average(x) for x in series])
 
 
 def test_volumes_at_two_pressures_by_physical_validation(tmp_path):
