@@ -198,8 +198,10 @@ class _Program:
             warnings.simplefilter("ignore", DeprecationWarning)
             if lowered:
                 # Its vectorised C++ adds beyond the end of what it indexes (pytorch issue 191837).
-                options = {"cpp.simdlen": 1} if self._device.type == "cpu" else None
-                graph = torch.compile(graph, fullgraph=True, dynamic=False, options=options)
+                graph = torch.compile(
+                    graph, fullgraph=True, dynamic=False,
+                    options={"cpp.simdlen": 1} if self._device.type == "cpu" else None,
+                )  # fmt: skip
             self._run = [self._bound(graph, [*weights, *arguments]) for weights in self._weights]
 
     def _bound(
