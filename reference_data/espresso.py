@@ -84,15 +84,17 @@ def write_input(
 def run(program: str, source: str, folder: Path, pools: int = 1) -> str:
     """Run `pw.x`, `ph.x` on an input in its folder; its output, which stays beside it. Returns the text.
 
-    `pools` shares the k-points among so many processes.
+    `pools` shares the k-points among so many processes. Raises RuntimeError where the program fails.
     """
     out = folder / Path(source).with_suffix(".out")
     shared = ["mpirun", "-np", str(pools)] if pools > 1 else []
     with open(out, "w") as handle:
-        subprocess.run(
+        ended = subprocess.run(
             [*shared, program, "-nk", str(pools), "-in", source],
-            cwd=folder, env=environment(), stdout=handle, stderr=subprocess.STDOUT, check=True,
+            cwd=folder, env=environment(), stdout=handle, stderr=subprocess.STDOUT,
         )  # fmt: skip
+    if ended.returncode:
+        raise RuntimeError(f"{out} says why {' '.join([*shared, program])} ended with {ended.returncode}")
     return out.read_text()
 
 

@@ -37,7 +37,7 @@ are 4 % off between them, 18 ps drift by 0.001(5) meV/atom/ps as with 12 fs; 24 
 (tests/unit/test_reference_dynamics.py has the shortest and the longest)."""
 PREPARATION_FS = 3000.0  # of mace-si, relaxation 100 fs
 EMPTY_BANDS = 4  # the gap is wide on this mesh: the smearing touches none (column `smearing` proves it)
-MIXING = {"mixing_beta": 0.7, "mixing_mode": "TF"}  # 8 iterations; 0.2 meV/A of the forces are left
+MIXING = {"mixing_beta": 0.7, "mixing_mode": "TF"}  # 8 iterations; 0.2 meV/A r.m.s. left (one k-point)
 
 
 def drawn(seed: int, protocol: dynamics.Protocol = PROTOCOL) -> dynamics.Run:

@@ -100,3 +100,10 @@ def test_k_points_are_shared_among_processes(tmp_path, monkeypatch):
     alone, shared = (tmp_path / "called").read_text().splitlines()
     assert alone.endswith("bin/pw.x -nk 1 -in pw.in")
     assert shared.endswith("bin/mpirun -np 2 pw.x -nk 2 -in pw.in")
+
+
+def test_a_program_that_fails_says_where_the_reason_is(tmp_path, monkeypatch):
+    fake_pw(tmp_path, monkeypatch, OUTPUT.read_text())
+    (tmp_path / "said").unlink()
+    with pytest.raises(RuntimeError, match=r"pw\.out says why mpirun -np 2 pw\.x ended with 1"):
+        espresso.answer(silicon()[0], tmp_path / "work", silicon()[1], 2)
