@@ -18,6 +18,7 @@ from ase.eos import EquationOfState
 from ase.io import read
 from ase.optimize import BFGS
 from phonopy.structure.atoms import PhonopyAtoms
+from scipy.optimize import brentq
 
 from reference_data import labelling
 
@@ -157,6 +158,18 @@ def _birch(volume: np.ndarray, energy: np.ndarray) -> np.ndarray:
     v0, e0, b0 = fit.fit()
     derivative = float(fit.eos_parameters[2])
     return np.array([(8 * v0) ** (1 / 3), e0, b0 / units.GPa, derivative])
+
+
+def volume_under(eos: Mapping[str, float], pressure_GPa: float) -> float:
+    """A^3/atom of the Birch-Murnaghan crystal under a pressure (not beyond its bulk modulus)."""
+    v0 = eos["lattice_constant"] ** 3 / 8
+    b0, slope = eos["bulk_modulus"], eos["bulk_modulus_derivative"]
+
+    def excess(x: float) -> float:
+        """GPa above the pressure asked for, at x = (V0/V)^(1/3)."""
+        return 1.5 * b0 * (x**7 - x**5) * (1 + 0.75 * (slope - 4) * (x**2 - 1)) - pressure_GPa
+
+    return v0 / brentq(excess, 0.9, 1.4) ** 3
 
 
 def frequencies(phonon: phonopy.Phonopy) -> dict[str, list[float]]:

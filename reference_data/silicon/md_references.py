@@ -1,4 +1,4 @@
-"""What a run of silicon gives for others to be held against: g(r), velocity spectrum, pressure.
+"""What a run of silicon gives for others to be held against: g(r), velocity spectrum, pressure, volume.
 
 Errors: a run of some picoseconds sees each mode of a crystal with few energies, and blocks of one run do not
 show how far that is from the average. So mace-si makes runs of the same length under the same protocol from
@@ -20,7 +20,7 @@ from mlipbench.core.potential import Potential
 from mlipbench.core.structure import Structure
 from mlipbench.core.units import conversion_factor
 from mlipbench.data.manifest_file import MANIFEST
-from reference_data import dynamics, labelling
+from reference_data import cubic_crystal, dynamics, labelling
 from reference_data.espresso import Answer
 
 HERE = Path(__file__).parent
@@ -34,9 +34,14 @@ BAR = conversion_factor("eV/A^3", "bar")
 SOURCE = "computed for mlipbench with Quantum ESPRESSO; silicon_pbe_md.json, method in md.py"
 
 
+def equation_of_state() -> dict[str, float]:
+    """PBE, as properties.py found it."""
+    return json.loads((HERE / "properties.json").read_text())["equation_of_state"]
+
+
 def lattice_constant() -> float:
-    """PBE, A, as properties.py found it."""
-    return json.loads((HERE / "properties.json").read_text())["equation_of_state"]["lattice_constant"]
+    """PBE, A; that of the run."""
+    return equation_of_state()["lattice_constant"]
 
 
 @dataclass(frozen=True)
@@ -145,17 +150,7 @@ def collect(run: dynamics.Run, others: Mapping[str, np.ndarray], folder: Path) -
         {"abscissa_unit": "cm^-1", "value_unit": "cm", **header, "note": window}, "wavenumber,density",
         s.wavenumbers, s.density, _error(s.density_series, others["density"]),
     )  # fmt: skip
-    scalars = {
-        "pressure": {
-            "value": round(s.pressure, 1), "error": record["pressure_error_bar"], "unit": "bar",
-            "level_of_theory": theory, "temperature_K": temperature, "source": SOURCE,
-        },
-        "thermal_pressure": {
-            "value": round(s.pressure - record["static_pressure_bar"], 1),
-            "error": record["pressure_error_bar"], "unit": "bar", "level_of_theory": theory,
-            "temperature_K": temperature, "source": f"{SOURCE}; less the pressure of the lattice at rest",
-        },
-    }  # fmt: skip
+    scalars = _scalars(s, record, theory, temperature)
     (folder / "silicon_pbe_md.yaml").write_text(json.dumps(scalars, indent=1) + "\n")  # JSON is YAML
     (folder / "silicon_pbe_md.json").write_text(json.dumps(record, indent=1) + "\n")
     of = f"silicon at {temperature:g} K, {length} of molecular dynamics"
@@ -167,7 +162,9 @@ def collect(run: dynamics.Run, others: Mapping[str, np.ndarray], folder: Path) -
         "silicon_pbe_md_vdos": (
             f"Velocity spectrum of {of}", "curve", "csv", {"wavenumber": "cm^-1", "density": "cm"}
         ),
-        "silicon_pbe_md": (f"Pressure of {of}", "scalar", "yaml", dict.fromkeys(scalars, "bar")),
+        "silicon_pbe_md": (
+            f"Pressure and volume of {of}", "scalar", "yaml", {k: v["unit"] for k, v in scalars.items()}
+        ),
     }  # fmt: skip
     labelling.enter(
         folder.parent / MANIFEST,
@@ -177,6 +174,32 @@ def collect(run: dynamics.Run, others: Mapping[str, np.ndarray], folder: Path) -
         },
     )
     print(json.dumps(record, indent=1), "verified" if verified else "not verified: drawn, never gates")
+
+
+def _scalars(s: Seen, record: Mapping, theory: str, temperature: float) -> dict[str, dict]:
+    """Mean pressure; the part that the motion has in it; the volume that is under none.
+
+    A wave basis of one cutoff leaves a stress at the volume of the least energy, in the run and in the
+    lattice at rest alike: the difference is free of it. The lattice gives way to it by its equation of state.
+    """
+    thermal, error = s.pressure - record["static_pressure_bar"], record["pressure_error_bar"]
+    eos, gpa = equation_of_state(), conversion_factor("bar", "GPa")
+    volume, lower = (cubic_crystal.volume_under(eos, -gpa * p) for p in (thermal, thermal - error))
+    found = {
+        "pressure": (round(s.pressure, 1), error, "bar", ""),
+        "thermal_pressure": (round(thermal, 1), error, "bar", "; less the pressure of the lattice at rest"),
+        "volume_per_atom": (
+            round(volume, 4), round(volume - lower, 4), "A^3/atom",
+            "; under no pressure: the thermal one and the equation of state in properties.json",
+        ),
+    }  # fmt: skip
+    return {
+        name: {
+            "value": value, "error": err, "unit": unit, "level_of_theory": theory,
+            "temperature_K": temperature, "source": SOURCE + more,
+        }
+        for name, (value, err, unit, more) in found.items()
+    }  # fmt: skip
 
 
 def _error(series: np.ndarray, others: np.ndarray) -> np.ndarray:

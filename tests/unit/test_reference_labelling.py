@@ -187,12 +187,19 @@ def test_references_of_a_run_are_what_the_run_shows(shipped, others):
     near = g.abscissa < 3.0
     assert np.average(g.abscissa[near], weights=g.value[near]) == pytest.approx(bond, abs=0.03)
     assert (g.error[g.value > 1] >= 0.1 * g.value[g.value > 1]).all()
-    pressure = read_scalars(shipped / "silicon" / "silicon_pbe_md.yaml")["pressure"]
+    scalars = read_scalars(shipped / "silicon" / "silicon_pbe_md.yaml")
+    pressure = scalars["pressure"]
     volume = md_references.lattice_constant() ** 3 * 8
     expected = (PRESSURE_EV_A3 + 63 * 8.617333262e-5 * 300.0 / volume) * 1602176.634
     assert pressure.converted("bar").value == pytest.approx(expected, abs=10)
     assert pressure.error == pytest.approx(300 * np.sqrt(8 / 7), abs=1)
     assert pressure.temperature_K == 300.0
+    # To first order dV/V = P/B: 0.5 % here. A wrong sign is off by twice that, the stress of the basis,
+    # which is in both pressures, by a tenth.
+    thermal = 1e-4 * (expected - md_references.static_pressure()) / 86.6013
+    free = scalars["volume_per_atom"]
+    assert free.value / 20.5192 - 1 == pytest.approx(thermal, rel=0.03)
+    assert free.error / 20.5192 == pytest.approx(0.0321 / 86.6, rel=0.05)
 
 
 def test_a_run_is_verified_from_600_steps_on(shipped, others):

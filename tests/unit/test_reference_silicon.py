@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from ase.eos import birchmurnaghan
 
 from mlipbench.core.shipped import reference_data
 from mlipbench.core.units import EV_PER_A3_IN_GPA
 from mlipbench.data.references import Manifest
-from reference_data import labelling
+from reference_data import cubic_crystal, labelling
 from reference_data.espresso import Mesh
 from reference_data.silicon import structures
 
@@ -109,6 +110,17 @@ def test_the_equation_of_state_is_that_of_pbe_silicon(bulk):
     modulus = grid[k] * (energies[k + 50] - 2 * energies[k] + energies[k - 50]) / (50 * step) ** 2
     assert math.cbrt(8 * grid[k]) == pytest.approx(5.47, abs=0.02)
     assert modulus * EV_PER_A3_IN_GPA == pytest.approx(89.0, abs=6.0)
+
+
+@pytest.mark.parametrize("pressure_GPa", [-3.0, 0.0, 8.0])
+def test_a_crystal_under_pressure_has_the_volume_where_the_energy_falls_so(pressure_GPa):
+    """Oracle: ASE's Birch-Murnaghan energy, by differences. A sign, or B' - 4 left out, is off by
+    0.01 GPa or more."""
+    eos = json.loads((FOLDER / "properties.json").read_text())["equation_of_state"]
+    v, v0 = cubic_crystal.volume_under(eos, pressure_GPa), eos["lattice_constant"] ** 3 / 8
+    curve = (0.0, eos["bulk_modulus"] / EV_PER_A3_IN_GPA, eos["bulk_modulus_derivative"], v0)
+    slope = (birchmurnaghan(v + 1e-3, *curve) - birchmurnaghan(v - 1e-3, *curve)) / 2e-3
+    assert -EV_PER_A3_IN_GPA * slope == pytest.approx(pressure_GPa, abs=1e-3)
 
 
 def test_cohesive_energy(parts, bulk):
