@@ -9,7 +9,8 @@ on another machine `run` starts from it.
 
 The thermostat gives each mode a new energy within 500 fs and blurs the spectrum by 11 cm^-1, less than a
 window of a picosecond does. At constant energy the modes of a harmonic crystal keep theirs: drawn once, they
-leave the heights of the first peaks of g(r) uncertain by 2.5 to 4.4 %, however long the run is.
+leave the heights of the first peaks of g(r) uncertain by 2.5 to 4.4 %, however long the run is. What chance
+leaves after 1.8 ps, md_references.py takes out with a twin.
 """
 
 import argparse
@@ -40,8 +41,9 @@ EMPTY_BANDS = 4  # the gap is wide on this mesh: the smearing touches none (colu
 MIXING = {"mixing_beta": 0.7, "mixing_mode": "TF"}  # 8 iterations; 0.2 meV/A r.m.s. left (one k-point)
 
 
-def drawn(seed: int, protocol: dynamics.Protocol = PROTOCOL) -> dynamics.Run:
-    """A start: mace-si at the temperature and the PBE lattice constant."""
+def drawn(seed: int) -> dynamics.Run:
+    """A start of mace-si at the temperature and the PBE lattice constant; kicks to come are the seed's."""
+    protocol = replace(PROTOCOL, seed=seed)
     crystal = bulk("Si", cubic=True, a=md_references.lattice_constant()) * (2, 2, 2)
     atoms, rng = crystal.copy(), np.random.default_rng(seed)
     atoms.calc = EmbeddedCalculator(silicon())
@@ -104,8 +106,8 @@ def main() -> None:
         if now is None:
             raise SystemExit(f"no run: expected {state} or {COMMITTED}; `run` makes it")
         dynamics.save(COMMITTED, now)
-        replicas = md_references.replicas(now, args.work / "replicas.npz", drawn, silicon())
-        md_references.collect(now, replicas, HERE)
+        others = md_references.companions(now, args.work / "companions.npz", drawn, silicon())
+        md_references.collect(now, others, HERE)
 
 
 if __name__ == "__main__":

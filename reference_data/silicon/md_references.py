@@ -1,13 +1,20 @@
 """What a run of silicon gives for others to be held against: g(r), velocity spectrum, pressure, volume.
 
-Errors: a run of some picoseconds sees each mode of a crystal with few energies, and blocks of one run do not
-show how far that is from the average. So mace-si makes runs of the same length under the same protocol from
-other starts: the scatter among them is the error of a single run. Where the blocks of the run itself scatter
-more, they count.
+A run of some picoseconds sees each mode of a crystal with few energies. What it was given by chance can be
+taken out again: its twin, mace-si from the same start under the same kicks of the thermostat, was given
+nearly the same, and what mace-si shows on average over many runs is known. So
+
+    average = run - twin + mean over runs of mace-si,
+
+a control variate: whatever mace-si is, twin and mean cancel on average, and none of its own g(r) is left. The
+error is the scatter of such differences among pairs of runs from other starts: mace-si, and a surface whose
+runs part from it a little faster than the run parted from its twin (mace-si with its forces scaled by
+`DEPARTURE`; how fast is measured). Where blocks of the run's own difference scatter more, they count.
 """
 
 import json
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +35,7 @@ BIN_A = 0.02
 PAIR = (14, 14)
 HIGHEST = 700.0  # cm^-1, of the spectrum that is kept; silicon ends at 520
 N_REPLICAS = 24
+DEPARTURE = 0.96
 ENOUGH_STEPS = 600
 MOST_DRIFT = 1.0  # meV/atom/ps
 BAR = conversion_factor("eV/A^3", "bar")
@@ -87,32 +95,77 @@ def seen(run: dynamics.Run) -> Seen:
     )  # fmt: skip
 
 
-def replicas(
+@dataclass(frozen=True)
+class Companions:
+    """Runs of a cheap potential under the protocol of a run and as long as it."""
+
+    twin: Seen  # from the same start, with the same kicks
+    own: Mapping[str, np.ndarray]  # g, density, pressure from other starts with other kicks, (n_runs, ...)
+    departed: Mapping[str, np.ndarray]  # of the scaled surface, from the starts and with the kicks of `own`
+    parting: tuple[float, float]  # A r.m.s., of the run from its twin, of `departed` from `own`
+
+
+SHOWN = ("g", "density", "pressure")
+
+
+def companions(
     run: dynamics.Run, cache: Path, drawn: Callable[[int], dynamics.Run], potential: Potential
-) -> dict[str, np.ndarray]:
-    """g (n, n_bins), density (n, n), pressure (n,) of runs of a cheap potential that are as long.
+) -> Companions:
+    """Made with a cheap potential; `drawn` gives the start of a seed, with its protocol.
 
-    Each starts from `drawn` with another seed. Kept in `cache` for runs of this length.
+    Kept in `cache` for runs of this length and this potential. Raises SystemExit where the scaled surface
+    departs less than the run does: the errors would be too small.
     """
-    if cache.exists():
-        with np.load(cache) as found:
-            if int(found["n_steps"]) == run.n_steps:
-                return {name: found[name] for name in ("g", "density", "pressure")}
-    every = []
-    for seed in range(1, N_REPLICAS + 1):
-        one = drawn(1000 + seed)
-        slow, fast = _alone(potential, one), dynamics.fast_forces(potential, one)
-        while len(one.calls) < len(run.calls):
-            dynamics.advance(one, slow, fast)
-        every.append(seen(one))
-        print(f"replica {seed}/{N_REPLICAS}, {every[-1].temperature:.0f} K", flush=True)
-    found = {name: np.array([getattr(s, name) for s in every]) for name in ("g", "density", "pressure")}
-    np.savez(cache, n_steps=run.n_steps, **found)
-    return found
+    twin = _moved(drawn(run.protocol.seed), len(run.calls), potential)
+    apart = _parting(run, twin)
+    found, made_for = (
+        dict(np.load(cache)) if cache.exists() else {},
+        f"{run.n_steps} {potential.identity.key}",
+    )
+    if str(found.get("made_for")) != made_for:
+        found = _pairs(len(run.calls), drawn, potential) | {"made_for": np.array(made_for)}
+        np.savez(cache, **found)
+    farthest = float(found["parting"])
+    if apart > farthest:
+        raise SystemExit(
+            f"the run has parted from its twin by {apart:.4f} A r.m.s., runs of the surface scaled by "
+            f"{DEPARTURE:g} by {farthest:.4f}: expected more; choose a DEPARTURE farther from 1, and see "
+            "whether the twin still starts where the run did"
+        )
+    own, departed = ({name: found[f"{kind}_{name}"] for name in SHOWN} for kind in ("own", "departed"))
+    return Companions(seen(twin), own, departed, (apart, farthest))
 
 
-def _alone(potential: Potential, run: dynamics.Run) -> dynamics.Slow:
-    """A cheap potential in the place of the expensive one."""
+def _pairs(n_calls: int, drawn: Callable[[int], dynamics.Run], potential: Potential) -> dict[str, np.ndarray]:
+    """Runs on the potential and on the scaled surface, from `N_REPLICAS` starts."""
+    both: dict[str, list[Seen]] = {"own": [], "departed": []}
+    parted = []
+    for n in range(1, N_REPLICAS + 1):
+        first = drawn(1000 + n)
+        pair = [_moved(deepcopy(first), n_calls, potential, scale) for scale in (1.0, DEPARTURE)]
+        parted.append(_parting(*pair))
+        for kind, one in zip(both, pair, strict=True):
+            both[kind].append(seen(one))
+        print(f"pair {n}/{N_REPLICAS}, {both['own'][-1].temperature:.0f} K, {parted[-1]:.4f} A", flush=True)
+    found = {f"{k}_{name}": np.array([getattr(s, name) for s in both[k]]) for k in both for name in SHOWN}
+    return found | {"parting": np.sqrt(np.mean(np.square(parted)))}
+
+
+def _moved(run: dynamics.Run, n_calls: int, potential: Potential, scale: float = 1.0) -> dynamics.Run:
+    """With energies scaled in the place of the expensive ones, and the potential as it is in between."""
+    slow, fast = _scaled(potential, run, scale), dynamics.fast_forces(potential, run)
+    while len(run.calls) < n_calls:
+        dynamics.advance(run, slow, fast)
+    return run
+
+
+def _parting(one: dynamics.Run, other: dynamics.Run) -> float:
+    """Distance of the atoms of two runs over their length, r.m.s. along an axis, A."""
+    apart = np.array(one.displacements, dtype=float) - np.array(other.displacements, dtype=float)
+    return float(np.sqrt((apart**2).mean()))
+
+
+def _scaled(potential: Potential, run: dynamics.Run, scale: float) -> dynamics.Slow:
     structure = Structure(
         numbers=run.numbers, positions=run.positions, cell=run.cell, pbc=np.ones(3, bool), masses=run.masses
     )
@@ -121,36 +174,63 @@ def _alone(potential: Potential, run: dynamics.Run) -> dynamics.Slow:
     def answer(positions: np.ndarray) -> Answer:
         found = bound(positions[None], run.cell[None], True)
         stress = found.stresses[0][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        return Answer(float(found.energies[0]), found.forces[0], stress, 0, 0.0, 0.0, 0.0)
+        energy, forces = float(found.energies[0]), found.forces[0]
+        return Answer(scale * energy, scale * forces, scale * stress, 0, 0.0, 0.0, 0.0)
 
     return answer
 
 
+@dataclass(frozen=True)
+class Average:
+    """Of what a run shows, freed of chance by its companions."""
+
+    value: np.ndarray
+    error: np.ndarray
+
+
+def average(mine: tuple, twin: tuple, own: np.ndarray, departed: np.ndarray) -> Average:
+    """From (value, series over blocks) of the run and of its twin, and (n_runs, ...) of the pairs."""
+    (value, series), (same, same_series) = mine, twin
+    scatter = (departed - own).std(axis=0, ddof=1)
+    left = own.std(axis=0, ddof=1) / np.sqrt(len(own))
+    blocked = blocks.column_errors((series - same_series).reshape(len(series), -1)).reshape(np.shape(scatter))
+    return Average(value - same + own.mean(axis=0), np.hypot(np.fmax(scatter, blocked), left))
+
+
 # ---------------------------------------------------------------- files
-def collect(run: dynamics.Run, others: Mapping[str, np.ndarray], folder: Path) -> None:
+def collect(run: dynamics.Run, others: Companions, folder: Path) -> None:
     """The references, their record, and their entries in the manifest of the folder above.
 
     Verified from `ENOUGH_STEPS` on, where the drift is below `MOST_DRIFT`.
     """
-    s = seen(run)
+    s, twin = seen(run), others.twin
+    g, density, pressure = (
+        average(
+            (getattr(s, name), getattr(s, f"{name}_series")),
+            (getattr(twin, name), getattr(twin, f"{name}_series")),
+            others.own[name],
+            others.departed[name],
+        )
+        for name in SHOWN
+    )
     temperature, theory = run.protocol.temperature_K, "PBE"
-    record = _record(run, s, others)
+    record = _record(run, s, others, g, pressure)
     verified = run.n_steps >= ENOUGH_STEPS and abs(record["drift_meV_per_atom_per_ps"]) < MOST_DRIFT
     tau = correlation_fs(run)
     length = f"{run.n_steps} steps of {run.protocol.timestep_fs:g} fs"
-    note = f"NVT, {length}, 64 atoms, a = {lattice_constant():.4f} A; error: scatter among such runs"
+    note = f"NVT, {length}, 64 atoms, a = {lattice_constant():.4f} A; less a twin of mace-si, and its average"
     header = {"level_of_theory": theory, "temperature_K": f"{temperature:g}", "source": SOURCE, "note": note}
     _curve(
         folder / "silicon_pbe_md_rdf.csv", {"abscissa_unit": "A", "value_unit": "1", **header}, "r,g_SiSi",
-        s.r, s.g, _error(s.g_series, others["g"]),
+        s.r, g.value, g.error,
     )  # fmt: skip
     window = f"{note}; Hann window of {tau:g} fs"
     _curve(
         folder / "silicon_pbe_md_vdos.csv",
         {"abscissa_unit": "cm^-1", "value_unit": "cm", **header, "note": window}, "wavenumber,density",
-        s.wavenumbers, s.density, _error(s.density_series, others["density"]),
+        s.wavenumbers, density.value, density.error,
     )  # fmt: skip
-    scalars = _scalars(s, record, theory, temperature)
+    scalars = _scalars(record, theory, temperature)
     (folder / "silicon_pbe_md.yaml").write_text(json.dumps(scalars, indent=1) + "\n")  # JSON is YAML
     (folder / "silicon_pbe_md.json").write_text(json.dumps(record, indent=1) + "\n")
     of = f"silicon at {temperature:g} K, {length} of molecular dynamics"
@@ -176,17 +256,18 @@ def collect(run: dynamics.Run, others: Mapping[str, np.ndarray], folder: Path) -
     print(json.dumps(record, indent=1), "verified" if verified else "not verified: drawn, never gates")
 
 
-def _scalars(s: Seen, record: Mapping, theory: str, temperature: float) -> dict[str, dict]:
+def _scalars(record: Mapping, theory: str, temperature: float) -> dict[str, dict]:
     """Mean pressure; the part that the motion has in it; the volume that is under none.
 
     A wave basis of one cutoff leaves a stress at the volume of the least energy, in the run and in the
     lattice at rest alike: the difference is free of it. The lattice gives way to it by its equation of state.
     """
-    thermal, error = s.pressure - record["static_pressure_bar"], record["pressure_error_bar"]
+    pressure, error = record["pressure_bar"], record["pressure_error_bar"]
+    thermal = pressure - record["static_pressure_bar"]
     eos, gpa = equation_of_state(), conversion_factor("bar", "GPa")
     volume, lower = (cubic_crystal.volume_under(eos, -gpa * p) for p in (thermal, thermal - error))
     found = {
-        "pressure": (round(s.pressure, 1), error, "bar", ""),
+        "pressure": (pressure, error, "bar", ""),
         "thermal_pressure": (round(thermal, 1), error, "bar", "; less the pressure of the lattice at rest"),
         "volume_per_atom": (
             round(volume, 4), round(volume - lower, 4), "A^3/atom",
@@ -202,16 +283,10 @@ def _scalars(s: Seen, record: Mapping, theory: str, temperature: float) -> dict[
     }  # fmt: skip
 
 
-def _error(series: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Scatter among runs, or that of the blocks where there are enough and it is larger."""
-    return np.fmax(others.std(axis=0, ddof=1), blocks.column_errors(series))
-
-
-def _record(run: dynamics.Run, s: Seen, others: Mapping[str, np.ndarray]) -> dict:
-    n_atoms = len(run.sites)
+def _record(run: dynamics.Run, s: Seen, others: Companions, g: Average, pressure: Average) -> dict:
+    n_atoms, top = len(run.sites), int(s.g.argmax())
     time_ps = np.arange(len(run.calls)) * run.protocol.every * run.protocol.timestep_fs / 1000
     line = drift(time_ps, 1000 * (run.conserved() - run.conserved()[0]) / n_atoms)
-    own = blocks.estimate(s.pressure, s.pressure_series)
     return {
         "steps": run.n_steps,
         "protocol": run.protocol.__dict__,
@@ -221,9 +296,19 @@ def _record(run: dynamics.Run, s: Seen, others: Mapping[str, np.ndarray]) -> dic
         "drift_error": None if line.stderr is None else round(line.stderr, 4),
         "conserved_sigma_meV_per_atom": round(line.sigma, 4),
         "correlation_fs": correlation_fs(run),
-        "pressure_error_bar": round(max(float(others["pressure"].std(ddof=1)), own.stderr or 0.0), 1),
+        "pressure_bar": round(float(pressure.value), 1),
+        "pressure_error_bar": round(float(pressure.error), 1),
         "static_pressure_bar": round(static_pressure(), 1),
-        "replicas": len(others["g"]),
+        "pairs": len(others.own["g"]),
+        "departure": DEPARTURE,
+        "parting_A": [round(apart, 4) for apart in others.parting],
+        "as_the_run_alone_has_it": {
+            "pressure_bar": round(s.pressure, 1),
+            "scatter_bar": round(float(others.own["pressure"].std(ddof=1)), 1),
+            "largest_g": round(float(s.g[top]), 3),
+            "scatter_there": round(float(others.own["g"][:, top].std(ddof=1)), 3),
+        },
+        "g_there": [round(float(g.value[top]), 3), round(float(g.error[top]), 3)],
         "largest_smearing_eV": float(np.abs(run.column("smearing")).max()),
         "machine_seconds": round(float(run.column("seconds").sum())),
         "mean_iterations": round(float(run.column("iterations").mean()), 1),
