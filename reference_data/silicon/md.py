@@ -106,7 +106,7 @@ def main() -> None:
         if now is None:
             raise SystemExit(f"no run: expected {state} or {COMMITTED}; `run` makes it")
         dynamics.save(COMMITTED, now)
-        others = md_references.companions(now, args.work / "companions.npz", drawn, silicon())
+        others = md_references.companions(now, args.work / "companions", drawn, silicon())
         md_references.collect(now, others, HERE)
 
 

@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 BIN_A = 0.02
 PAIR = (14, 14)
 HIGHEST = 700.0  # cm^-1, of the spectrum that is kept; silicon ends at 520
-N_REPLICAS = 24
+N_PAIRS = 16
 DEPARTURE = 0.96
 ENOUGH_STEPS = 600
 MOST_DRIFT = 1.0  # meV/atom/ps
@@ -97,7 +97,7 @@ def seen(run: dynamics.Run) -> Seen:
 
 @dataclass(frozen=True)
 class Companions:
-    """Runs of a cheap potential under the protocol of a run and as long as it."""
+    """Runs of a cheap potential under the protocol of a run and as long as that."""
 
     twin: Seen  # from the same start, with the same kicks
     own: Mapping[str, np.ndarray]  # g, density, pressure from other starts with other kicks, (n_runs, ...)
@@ -109,46 +109,52 @@ SHOWN = ("g", "density", "pressure")
 
 
 def companions(
-    run: dynamics.Run, cache: Path, drawn: Callable[[int], dynamics.Run], potential: Potential
+    run: dynamics.Run, folder: Path, drawn: Callable[[int], dynamics.Run], potential: Potential
 ) -> Companions:
     """Made with a cheap potential; `drawn` gives the start of a seed, with its protocol.
 
-    Kept in `cache` for runs of this length and this potential. Raises SystemExit where the scaled surface
-    departs less than the run does: the errors would be too small.
+    Each pair is kept in `folder`, for runs of this length and this potential. Raises SystemExit where the
+    scaled surface departs less than the run does: the errors would be too small.
     """
     twin = _moved(drawn(run.protocol.seed), len(run.calls), potential)
     apart = _parting(run, twin)
-    found, made_for = (
-        dict(np.load(cache)) if cache.exists() else {},
-        f"{run.n_steps} {potential.identity.key}",
-    )
-    if str(found.get("made_for")) != made_for:
-        found = _pairs(len(run.calls), drawn, potential) | {"made_for": np.array(made_for)}
-        np.savez(cache, **found)
-    farthest = float(found["parting"])
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = []
+    for n in range(1, N_PAIRS + 1):
+        file = folder / f"{run.n_steps}-{potential.identity.key[:16]}-{DEPARTURE:g}-{n}.npz"
+        if not file.exists():
+            _save(file, _pair(drawn(1000 + n), len(run.calls), potential))
+        with np.load(file) as found:
+            pairs.append({name: found[name] for name in found.files})
+        print(f"pair {n}/{N_PAIRS}: {pairs[-1]['parting']:.4f} A apart", flush=True)
+    every = {name: np.array([pair[name] for pair in pairs]) for name in pairs[0]}
+    farthest = float(np.sqrt(np.mean(every["parting"] ** 2)))
     if apart > farthest:
         raise SystemExit(
             f"the run has parted from its twin by {apart:.4f} A r.m.s., runs of the surface scaled by "
             f"{DEPARTURE:g} by {farthest:.4f}: expected more; choose a DEPARTURE farther from 1, and see "
             "whether the twin still starts where the run did"
         )
-    own, departed = ({name: found[f"{kind}_{name}"] for name in SHOWN} for kind in ("own", "departed"))
+    own, departed = ({name: every[f"{kind}_{name}"] for name in SHOWN} for kind in ("own", "departed"))
     return Companions(seen(twin), own, departed, (apart, farthest))
 
 
-def _pairs(n_calls: int, drawn: Callable[[int], dynamics.Run], potential: Potential) -> dict[str, np.ndarray]:
-    """Runs on the potential and on the scaled surface, from `N_REPLICAS` starts."""
-    both: dict[str, list[Seen]] = {"own": [], "departed": []}
-    parted = []
-    for n in range(1, N_REPLICAS + 1):
-        first = drawn(1000 + n)
-        pair = [_moved(deepcopy(first), n_calls, potential, scale) for scale in (1.0, DEPARTURE)]
-        parted.append(_parting(*pair))
-        for kind, one in zip(both, pair, strict=True):
-            both[kind].append(seen(one))
-        print(f"pair {n}/{N_REPLICAS}, {both['own'][-1].temperature:.0f} K, {parted[-1]:.4f} A", flush=True)
-    found = {f"{k}_{name}": np.array([getattr(s, name) for s in both[k]]) for k in both for name in SHOWN}
-    return found | {"parting": np.sqrt(np.mean(np.square(parted)))}
+def _pair(first: dynamics.Run, n_calls: int, potential: Potential) -> dict[str, np.ndarray]:
+    """A run on the potential and one on the scaled surface, from one start."""
+    pair = [_moved(deepcopy(first), n_calls, potential, scale) for scale in (1.0, DEPARTURE)]
+    shown = {
+        f"{kind}_{name}": np.array(getattr(seen(one), name))
+        for kind, one in zip(("own", "departed"), pair, strict=True)
+        for name in SHOWN
+    }
+    return shown | {"parting": np.array(_parting(*pair))}
+
+
+def _save(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    temporary = file.with_suffix(".tmp")
+    with open(temporary, "wb") as handle:
+        np.savez(handle, **arrays)
+    temporary.replace(file)
 
 
 def _moved(run: dynamics.Run, n_calls: int, potential: Potential, scale: float = 1.0) -> dynamics.Run:

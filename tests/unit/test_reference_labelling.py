@@ -233,7 +233,7 @@ def test_a_twin_takes_chance_out_of_a_run():
     one run does. A mean in which the twin's potential leaves its own is off by 100 of these errors, a twin
     that is added instead of taken away by 6.
     """
-    rng, shared, n_pairs = np.random.default_rng(2), 0.97, 24
+    rng, shared, n_pairs = np.random.default_rng(2), 0.97, 16
     rest, truth, cheap = np.sqrt(1 - shared**2), 5.0, 40.0
     pulls, errors = [], []
     for _ in range(500):
@@ -270,13 +270,13 @@ def test_a_run_that_leaves_its_twin_faster_than_the_pairs_part_is_refused(tmp_pa
         return md_references._moved(run, 26, potential)
 
     near = run_on(stillinger_weber_silicon(epsilon_eV=0.98 * 2.1683))
-    found = md_references.companions(near, tmp_path / "pairs.npz", drawn, soft)
+    found = md_references.companions(near, tmp_path / "pairs", drawn, soft)
     assert 0 < found.parting[0] < found.parting[1]
-    assert len(set(seeds)) == 1 + md_references.N_REPLICAS
-    assert found.own["g"].shape == (md_references.N_REPLICAS, len(found.twin.g))
+    assert len(set(seeds)) == 1 + md_references.N_PAIRS
+    assert found.own["g"].shape == (md_references.N_PAIRS, len(found.twin.g))
     far = run_on(stillinger_weber_silicon(lambda_=1.3 * 21.0))
     with pytest.raises(SystemExit, match="expected more"):
-        md_references.companions(far, tmp_path / "pairs.npz", drawn, soft)
+        md_references.companions(far, tmp_path / "pairs", drawn, soft)
 
 
 def test_the_kicks_of_a_start_are_those_of_its_seed(monkeypatch):

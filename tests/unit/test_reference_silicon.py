@@ -5,12 +5,17 @@ import json
 import math
 
 import numpy as np
+import phonopy
 import pytest
+from ase import units
 from ase.eos import birchmurnaghan
+from ase.geometry import find_mic
+from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 
 from mlipbench.core.shipped import reference_data
 from mlipbench.core.units import EV_PER_A3_IN_GPA
 from mlipbench.data.references import Manifest
+from mlipbench.data.scalars import read_scalars
 from reference_data import cubic_crystal, labelling
 from reference_data.espresso import Mesh
 from reference_data.silicon import structures
@@ -151,3 +156,52 @@ def test_both_supercells_have_the_modes_that_both_hold():
     for q in ("Gamma", "X"):
         assert small[q] == pytest.approx(large[q], abs=0.05)
     assert large["Gamma"][-1] == pytest.approx(15.0, abs=0.3)  # 15.5 THz by neutrons; PBE is softer
+
+
+# ---------------------------------------------------------------- molecular dynamics against force constants
+@pytest.fixture(scope="module")
+def harmonic():
+    """The crystal of the force constants of 64 atoms and its Hessian, (192, 192) eV/A^2."""
+    phonon = phonopy.load(FOLDER / "silicon_pbe_phonons.yaml", symmetrize_fc=True, log_level=0)
+    constants = compact_fc_to_full_fc(phonon.primitive, phonon.force_constants)
+    return phonon.supercell, constants.transpose(0, 2, 1, 3).reshape(192, 192)
+
+
+def test_bonds_of_the_dynamics_scatter_as_its_force_constants_say(harmonic):
+    """<u u> = kT / Hessian, classical nuclei, one calculation against another that is independent. 60 K more
+    or less, or a peak that is blurred by 0.02 A, is off by 5 % or more.
+    """
+    crystal, hessian = harmonic
+    ways, lengths = find_mic(crystal.positions - crystal.positions[0], crystal.cell)
+    k = int(np.flatnonzero((lengths > 0.1) & (lengths < 2.5))[0])
+    stretch = np.zeros((64, 3))
+    stretch[k], stretch[0] = ways[k] / lengths[k], -ways[k] / lengths[k]
+    covariance = units.kB * 300.0 * np.linalg.pinv(hessian, rcond=1e-6)
+    expected = math.sqrt(stretch.ravel() @ covariance @ stretch.ravel())
+    g = Manifest.load(reference_data()).curve("silicon_pbe_md_rdf")
+    first = g.abscissa < 3.0
+    counts = (g.abscissa**2 * g.value)[first]
+    mean = np.average(g.abscissa[first], weights=counts)
+    assert mean == pytest.approx(lengths[k], abs=0.008)
+    assert math.sqrt(np.average((g.abscissa[first] - mean) ** 2, weights=counts)) == pytest.approx(
+        expected, rel=0.05
+    )
+
+
+def test_the_spectrum_of_the_dynamics_lies_where_the_phonons_are(harmonic):
+    """Mean wavenumber, and 189 degrees of freedom: a time step misread by 2 %, or modes that the thermostat
+    of the run or the impulses every 18 fs move, would show."""
+    _, hessian = harmonic
+    squared = np.linalg.eigvalsh(hessian / 28.0855)[3:]
+    modes = np.sqrt(squared) * units._hbar * units.J * units.s / units.invcm
+    spectrum = Manifest.load(reference_data()).curve("silicon_pbe_md_vdos")
+    assert np.average(spectrum.abscissa, weights=spectrum.value) == pytest.approx(modes.mean(), rel=0.015)
+    assert np.trapezoid(spectrum.value, spectrum.abscissa) == pytest.approx(189.0, rel=0.03)
+
+
+def test_the_volume_at_300_K_is_larger_as_heat_makes_it():
+    """Classical heat, 3 kT an atom, presses with Grueneisen's parameter times its density: 0.6 GPa for a
+    parameter of one. Silicon's lies between 0 and 1 (its transverse acoustic modes have negative ones).
+    """
+    scalars = read_scalars(FOLDER / "silicon_pbe_md.yaml")
+    assert 0.0 < scalars["volume_per_atom"].value / 20.5192 - 1 < 0.0070
