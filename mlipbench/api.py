@@ -68,6 +68,7 @@ from mlipbench.core.trajectory import (
     Trajectory,
     TrajectorySpec,
     VelocityRescaling,
+    steps_lasting,
 )
 from mlipbench.core.units import BOLTZMANN, conversion_factor
 
@@ -141,6 +142,7 @@ __all__ = [
     "smoothness",
     "speed",
     "stats",
+    "steps_lasting",
     "structure",
     "structured",
     "vdos",

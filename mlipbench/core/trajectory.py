@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Union
 
@@ -92,6 +93,11 @@ class Limits:
     closest_contact_A: float = 0.5  # any pair closer than this
     temperature_K: float = 20000.0  # kinetic temperature above this
     energy_drop_eV_per_atom: float = 5.0  # potential energy this far below the start: a hole
+
+
+def steps_lasting(duration_ps: float, timestep_fs: float) -> int:
+    """The fewest steps that last so long, one at least: what was asked for is evidence of that length."""
+    return max(math.ceil(1000 * duration_ps / timestep_fs - 1e-6), 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,7 @@ from mlipbench.api import (
     TrajectorySpec,
     VelocityRescaling,
     literature,
+    steps_lasting,
 )
 from mlipbench_suites import density_figures, density_results, methods
 from mlipbench_suites.density_criteria import CRITERIA, DENSITY_LIMIT, Asked
@@ -200,7 +201,7 @@ class Density(Suite):
                 structure=start,
                 ensemble=Langevin(t, 2 * p.friction_per_fs),
                 timestep_fs=p.timestep_fs,
-                n_steps=_steps(p.prepare_ps, p.timestep_fs),
+                n_steps=steps_lasting(p.prepare_ps, p.timestep_fs),
                 start=MaxwellBoltzmann(t),
                 seed=inputs.seed + k,
                 monitor_stride=p.cell_stride,
@@ -209,7 +210,7 @@ class Density(Suite):
             wanted[f"npt#{k}"] = replace(
                 prepared,
                 ensemble=barostat,
-                n_steps=_steps(p.duration_ps, p.timestep_fs),
+                n_steps=steps_lasting(p.duration_ps, p.timestep_fs),
                 start=prepared,
                 frame_stride=max(round(p.frame_every_fs / p.timestep_fs), 1),
             )
@@ -281,10 +282,6 @@ def _pressure(p: DensityParams, use: IntendedUse) -> float:
 def _stiffness(p: DensityParams, use: IntendedUse) -> float:
     soft = bool(use.phases) and all(phase in LIQUID for phase in use.phases)
     return p.stiffness_GPa or (SOFT_GPA if soft else STIFF_GPA)
-
-
-def _steps(ps: float, timestep_fs: float) -> int:
-    return max(round(1000 * ps / timestep_fs), 1)
 
 
 def _at_rest(run: Trajectory) -> Trajectory:

@@ -28,6 +28,7 @@ from mlipbench.api import (
     TrajectorySpec,
     drift,
     literature,
+    steps_lasting,
 )
 from mlipbench_suites import hole, methods, nve_figures, runs
 from mlipbench_suites.nve_step import step_check
@@ -169,7 +170,7 @@ class NveDrift(Suite):
                 structure=start,
                 ensemble=Langevin(t, p.prepare_friction_per_fs),
                 timestep_fs=p.timestep_fs,
-                n_steps=_steps(p.prepare_ps, p.timestep_fs),
+                n_steps=steps_lasting(p.prepare_ps, p.timestep_fs),
                 start=MaxwellBoltzmann(t),
                 seed=inputs.seed,
                 monitor_stride=p.monitor_stride,
@@ -184,7 +185,7 @@ class NveDrift(Suite):
                     structure=start,
                     ensemble=NVE(),
                     timestep_fs=dt,
-                    n_steps=_steps(length, dt),
+                    n_steps=steps_lasting(length, dt),
                     start=prepared,
                     seed=inputs.seed,
                     monitor_stride=stride,
@@ -233,10 +234,6 @@ def _labels(temperature_K: float) -> tuple[str, str, str]:
     """Of the trajectories at one temperature: preparation, run, run at half the step."""
     t = f"{temperature_K:g}K"
     return f"prepare@{t}", f"nve@{t}", f"half_step@{t}"
-
-
-def _steps(ps: float, timestep_fs: float) -> int:
-    return max(round(1000 * ps / timestep_fs), 1)
 
 
 def _energy_per_atom(run: Trajectory) -> tuple[np.ndarray, np.ndarray]:

@@ -34,6 +34,7 @@ from mlipbench.api import (
     VelocityRescaling,
     literature,
     stats,
+    steps_lasting,
 )
 from mlipbench_suites import hole
 from mlipbench_suites.trajectory_checks import COM_TOLERANCE, Realised, finite, realised, survival
@@ -113,7 +114,7 @@ def trajectories(p: RunParams, inputs: Inputs, frame_every_fs: float) -> dict[st
         structure=start,
         ensemble=NVE(),
         timestep_fs=p.timestep_fs,
-        n_steps=_steps(p.duration_ps, p.timestep_fs),
+        n_steps=steps_lasting(p.duration_ps, p.timestep_fs),
         start=MaxwellBoltzmann(t),
         seed=inputs.seed,
         frame_stride=stride,
@@ -126,14 +127,10 @@ def trajectories(p: RunParams, inputs: Inputs, frame_every_fs: float) -> dict[st
     prepared = replace(
         spec,
         ensemble=Langevin(t, p.prepare_friction_per_fs),
-        n_steps=_steps(p.prepare_ps, p.timestep_fs),
+        n_steps=steps_lasting(p.prepare_ps, p.timestep_fs),
         frame_stride=0,
     )
     return {PREPARE: prepared, RUN: replace(spec, start=prepared)}
-
-
-def _steps(ps: float, timestep_fs: float) -> int:
-    return max(round(1000 * ps / timestep_fs), 1)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from mlipbench.api import (
     SuiteParams,
     TrajectorySpec,
     literature,
+    steps_lasting,
 )
 from mlipbench_suites import methods, smoothness_disguises, smoothness_pictures
 from mlipbench_suites import smoothness_numbers as numbers
@@ -229,7 +230,7 @@ class Smoothness(Suite):
         """The short run; `stability` at equal settings shares it."""
         p: SmoothnessParams = params
         temperature = _temperature(p, inputs.intended_use)
-        steps = max(round(1000 * p.duration_ps / p.timestep_fs), p.frames)
+        steps = max(steps_lasting(p.duration_ps, p.timestep_fs), p.frames)
         return {
             "thermal": TrajectorySpec(
                 structure=inputs.structure(p.structure),

@@ -31,6 +31,7 @@ from mlipbench.api import (
     VelocityRescaling,
     literature,
     stats,
+    steps_lasting,
 )
 from mlipbench_suites import hole, methods
 from mlipbench_suites.drawing import level, line
@@ -135,7 +136,7 @@ class Stability(Suite):
                 if p.thermostat == "langevin"
                 else VelocityRescaling(t, p.relaxation_fs),
                 timestep_fs=p.timestep_fs,
-                n_steps=max(round(1000 * p.duration_ps / p.timestep_fs), 1),
+                n_steps=steps_lasting(p.duration_ps, p.timestep_fs),
                 start=MaxwellBoltzmann(t),
                 seed=inputs.seed + replica,
                 frame_stride=max(round(p.frame_every_fs / p.timestep_fs), 1),

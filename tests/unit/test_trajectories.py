@@ -11,7 +11,7 @@ import pytest
 
 from mlipbench.core.errors import StoreError
 from mlipbench.core.structure import Structure
-from mlipbench.core.trajectory import NVE, Event, MaxwellBoltzmann, TrajectorySpec
+from mlipbench.core.trajectory import NVE, Event, MaxwellBoltzmann, TrajectorySpec, steps_lasting
 from mlipbench.store.arrays import write_arrays
 from mlipbench.store.layout import write_json
 from mlipbench.store.trajectories import TrajectoryStore
@@ -229,3 +229,13 @@ def test_a_chunk_of_another_length_starts_anew(tmp_path):
     assert not sink.prepare(40, 2, frozenset(), 2 * CHUNK)
     assert sink.step == 0
     assert [path.suffix for path in (tmp_path / KEY).glob("c*.json")] == [".json"]
+
+
+@pytest.mark.parametrize(
+    ("duration_ps", "timestep_fs", "steps"),
+    [(100.0, 2.0, 50_000), (100.0, 3.0, 33_334), (0.3, 0.1, 3000), (1e-4, 2.0, 1), (50.0, 0.7, 71_429)],
+)
+def test_steps_last_as_long_as_was_asked(duration_ps, timestep_fs, steps):
+    """100 ps in steps of 3 fs were 99.999 once: too short for a criterion that demands 100 ps."""
+    assert steps_lasting(duration_ps, timestep_fs) == steps
+    assert steps * timestep_fs >= 1000 * duration_ps * (1 - 1e-12)
