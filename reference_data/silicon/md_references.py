@@ -9,7 +9,8 @@ nearly the same, and what mace-si shows on average over many runs is known. So
 a control variate: whatever mace-si is, twin and mean cancel on average, and none of its own g(r) is left. The
 error is the scatter of such differences among pairs of runs from other starts: mace-si, and a surface whose
 runs part from it a little faster than the run parted from its twin (mace-si with its forces scaled by
-`DEPARTURE`; how fast is measured). Where blocks of the run's own difference scatter more, they count.
+`DEPARTURE`; how fast is measured). Where blocks of the run's own difference scatter more, they count. What
+velocity Verlet at this step widens, (omega dt)^2/4 or 2 % of the variance of the fastest mode, is in it.
 """
 
 import json
@@ -39,7 +40,7 @@ DEPARTURE = 0.96
 ENOUGH_STEPS = 600
 MOST_DRIFT = 1.0  # meV/atom/ps
 BAR = conversion_factor("eV/A^3", "bar")
-SOURCE = "computed for mlipbench with Quantum ESPRESSO; silicon_pbe_md.json, method in md.py"
+SOURCE = "computed for mlipbench with Quantum ESPRESSO; silicon_pbe_md.json, method in md_references.py"
 
 
 def equation_of_state() -> dict[str, float]:
@@ -224,7 +225,8 @@ def collect(run: dynamics.Run, others: Companions, folder: Path) -> None:
     verified = run.n_steps >= ENOUGH_STEPS and abs(record["drift_meV_per_atom_per_ps"]) < MOST_DRIFT
     tau = correlation_fs(run)
     length = f"{run.n_steps} steps of {run.protocol.timestep_fs:g} fs"
-    note = f"NVT, {length}, 64 atoms, a = {lattice_constant():.4f} A; less a twin of mace-si, and its average"
+    atoms = f"64 atoms, a = {lattice_constant():.4f} A"
+    note = f"NVT, {length}, {atoms}; less its twin on mace-si, plus the mean of {N_PAIRS} such runs"
     header = {"level_of_theory": theory, "temperature_K": f"{temperature:g}", "source": SOURCE, "note": note}
     _curve(
         folder / "silicon_pbe_md_rdf.csv", {"abscissa_unit": "A", "value_unit": "1", **header}, "r,g_SiSi",
