@@ -10,7 +10,7 @@ on another machine `run` starts from it.
 The thermostat gives each mode a new energy within 500 fs and blurs the spectrum by 11 cm^-1, less than a
 window of a picosecond does. At constant energy the modes of a harmonic crystal keep theirs: drawn once, they
 leave the heights of the first peaks of g(r) uncertain by 2.5 to 4.4 %, however long the run is. What chance
-leaves after 1.8 ps, md_references.py takes out with a twin.
+leaves after 1.8 ps, md_companions.py takes out with a twin.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from mlipbench.core.potential import Potential
 from mlipbench.potentials.calculator import EmbeddedCalculator
 from mlipbench.potentials.embedded import silicon
 from reference_data import dynamics, espresso
-from reference_data.silicon import make, md_references
+from reference_data.silicon import make, md_companions, md_references
 
 HERE = Path(__file__).parent
 COMMITTED = HERE / "silicon_pbe_md.npz"
@@ -106,7 +106,7 @@ def main() -> None:
         if now is None:
             raise SystemExit(f"no run: expected {state} or {COMMITTED}; `run` makes it")
         dynamics.save(COMMITTED, now)
-        others = md_references.companions(now, args.work / "companions", drawn, silicon())
+        others = md_companions.companions(now, args.work / "companions", drawn, silicon())
         md_references.collect(now, others, HERE)
 
 
