@@ -29,6 +29,8 @@ from mlipbench_suites.vdos_numbers import TOTAL, Bands, bands, compare, freedom,
 
 LEAST_RELAXATION_FS = 1000.0
 MOST_INTERVAL_FS = 2.0
+MOST_INTERVAL_HEAVY_FS = 3.0  # where nothing is lighter than carbon: half the sampling rate is 5560 cm^-1
+CARBON = 6
 
 
 class SpectrumRef(CurveRef):
@@ -69,14 +71,25 @@ class VdosParams(runs.RunParams):
     """Parameters of the suite `vdos`."""
 
     duration_ps: Duration = Field(default=50.0, description="length of the run")
-    ensemble: Literal["velocity_rescaling", "nve"] = Field(
-        default="velocity_rescaling", description="nve shares the run of nve; Langevin dynamics blurs spectra"
+    ensemble: Literal["velocity_rescaling", "langevin", "nve"] = Field(
+        default="velocity_rescaling",
+        description="for a crystal langevin, which alone gives each vibration its kT; it shares the run of "
+        "stability where that has this friction, nve that of nve",
     )
     relaxation_fs: float = Field(
         default=1000.0, ge=LEAST_RELAXATION_FS, description="of the velocity rescaling: gentle"
     )
+    friction_per_fs: float = Field(
+        default=1 / LEAST_RELAXATION_FS,
+        gt=0,
+        le=1 / LEAST_RELAXATION_FS,
+        description="of the Langevin thermostat: gentle, 0.001 widens lines by 5.3 cm^-1",
+    )
     velocity_every_fs: float = Field(
-        default=2.0, gt=0, le=MOST_INTERVAL_FS, description="time between two stored velocities"
+        default=2.0,
+        gt=0,
+        le=MOST_INTERVAL_HEAVY_FS,
+        description="time between two stored velocities; above 2 where nothing is lighter than carbon alone",
     )
     correlation_fs: PositiveFloat = Field(
         default=2000.0, description="length of the correlation: 2000 fs resolve 17 cm^-1"
@@ -108,16 +121,17 @@ class Spectra(Suite):
     title: ClassVar[str] = "Vibrations: density of states from velocities"
     method: ClassVar[str] = (
         "The mass-weighted velocity autocorrelation of each species, along a run at constant energy or under "
-        "velocity rescaling with a relaxation time of at least 1 ps, is multiplied by a Hann window and "
+        "a thermostat with a relaxation time of at least 1 ps, is multiplied by a Hann window and "
         "transformed; with the kinetic temperature of the same run its integral counts degrees of freedom "
         "[@lin2003], which is checked. Bands are judged by the centroid of the spectrum within their range "
         "and by the share of all degrees of freedom that they carry. From a reference spectrum the distance "
         "is that of Wasserstein, the area between the two normalised integrals [@vallender1974], over the "
         "standard deviation of the reference: an L1 distance saturates once a band has moved by its width. "
         "It is never zero for a run of finite length: the noise floor is printed beside it and taken off in "
-        "squares. Errors come from segments of twice the correlation time each; modes of a nearly harmonic "
-        "crystal exchange energy more slowly than that, so short runs of such crystals are less certain than "
-        "they look."
+        "squares. Errors come from segments of twice the correlation time each. At constant energy or under "
+        "velocity rescaling modes of a nearly harmonic crystal keep the energies of their start for longer "
+        "than that, so such runs are less certain than they look; Langevin dynamics draws them anew within "
+        "its relaxation time, and widens each line by friction/(2 pi c)."
     )
     citations = (literature.TWO_PHASE, literature.WASSERSTEIN, *runs.CITATIONS)
     needs: ClassVar[frozenset[str]] = frozenset({"energy", "forces"})
@@ -172,7 +186,13 @@ class Spectra(Suite):
     def trajectories(self, params: Any, inputs: Inputs) -> dict[str, TrajectorySpec]:
         """The run, and its preparation where it is at constant energy."""
         p: VdosParams = params
-        there = {chemical_symbols[z] for z in inputs.structure(p.structure).numbers}
+        numbers = inputs.structure(p.structure).numbers
+        if p.velocity_every_fs > MOST_INTERVAL_FS and numbers.min() < CARBON:
+            raise InputError(
+                f"vdos: velocity_every_fs of {p.velocity_every_fs:g} with {chemical_symbols[numbers.min()]}: "
+                f"expected at most {MOST_INTERVAL_FS:g} fs where anything is lighter than carbon"
+            )
+        there = {chemical_symbols[z] for z in numbers}
         asked = {*p.references, *p.drawn, *(band.species for band in (p.bands or {}).values())} - {TOTAL}
         if asked - there:
             raise InputError(f"vdos: {', '.join(sorted(asked - there))}: not in the structure")

@@ -18,7 +18,9 @@ from mlipbench.core.trajectory import NVE
 from mlipbench.core.units import ACCELERATION, BOLTZMANN, MASS_VELOCITY_SQUARED
 from mlipbench.potentials import faulty
 from mlipbench.potentials.analytic import morse_copper
+from mlipbench.potentials.harmonic import HarmonicSolid
 from mlipbench_suites.nve import NveDrift
+from mlipbench_suites.stability import Stability
 from mlipbench_suites.vdos import Spectra
 
 STRUCTURE = {"crystal": "fcc", "symbol": "Cu"}
@@ -165,10 +167,23 @@ def test_too_slow_sampling_shows():
     """A mode near half the sampling rate is no mode: what is faster is folded back there."""
     outcome, _ = measure(oscillating({8: MODES[8], 1: [620.0, 1640.0, 7500.0]}))
     assert verdicts(Spectra, outcome)["aliased_weight@300K"] == "FAIL"
-    with pytest.raises(ValueError, match="less than or equal to 2"):
-        Spectra.Params(structure=STRUCTURE, velocity_every_fs=3.0)
-    with pytest.raises(ValueError, match="greater than or equal to 1000"):
-        Spectra.Params(structure=STRUCTURE, relaxation_fs=200.0)
+    with pytest.raises(ValueError, match="less than or equal to 3"):
+        Spectra.Params(structure=STRUCTURE, velocity_every_fs=4.0)
+
+
+def test_only_heavy_atoms_may_be_seen_every_3_fs():
+    """Half the sampling rate is 5560 cm^-1: above N2 at 2330, too near H2 at 4400."""
+    params = Spectra.Params(structure=STRUCTURE, timestep_fs=3.0, velocity_every_fs=3.0)
+    found = Spectra().trajectories(params, Fake(start=COPPER, use=IntendedUse(300.0)))
+    assert found["run"].frame_stride == 1
+    with pytest.raises(InputError, match="velocity_every_fs of 3 with H: expected at most 2 fs"):
+        Spectra().trajectories(params, Fake(start=WATER, use=IntendedUse(300.0)))
+
+
+def test_a_thermostat_that_blurs_is_refused():
+    for strong in ({"relaxation_fs": 200.0}, {"friction_per_fs": 0.005}):
+        with pytest.raises(ValueError, match="than or equal to"):
+            Spectra.Params(structure=STRUCTURE, ensemble="langevin", **strong)
 
 
 def test_short_run_is_inconclusive():
@@ -193,6 +208,14 @@ def test_constant_energy_shares_the_run_of_nve():
     assert ours["prepare"].key("p") == theirs["prepare@300K"].key("p")
     assert ours["run"].ensemble == NVE()
     assert ours["run"].frame_stride == 4  # 2 fs in steps of 0.5 fs
+
+
+def test_langevin_dynamics_shares_the_run_of_stability():
+    fake = Fake(start=COPPER, use=IntendedUse(300.0))
+    how = {"structure": STRUCTURE, "timestep_fs": 2.0, "friction_per_fs": 0.001}
+    ours = Spectra().trajectories(Spectra.Params(**how, ensemble="langevin"), fake)
+    theirs = Stability().trajectories(Stability.Params(**how), fake)
+    assert ours["run"].key("p") == theirs["nvt@300K#0"].key("p")
 
 
 def test_constant_energy_may_miss_its_temperature_by_chance():
@@ -258,3 +281,28 @@ def test_real_softened_twin_fails(sound, tmp_path):
     outcome, m, _ = real(faulty.softened(potential, 0.6), tmp_path, reference)
     assert verdicts(Spectra, outcome)["spectrum_distance@900K,species=total"] == "FAIL"
     assert m["spectrum_w1@900K,species=total"].value > 20
+
+
+@pytest.mark.parametrize("ensemble", ["langevin", "velocity_rescaling"])
+def test_a_friction_widens_lines_and_gives_every_vibration_its_kt(ensemble, tmp_path):
+    """Oracle: copper on springs, stiff ones along z, which share no energy. A friction gamma damps the
+    correlation by exp(-gamma t/2): under a window of 2 ps a peak keeps 0.76 of its height, with half as much
+    friction more 0.66. Rescaling damps nothing, and leaves the stiff ones what they had at the start.
+    """
+    nu = np.tile([120.0, 120.0, 240.0], len(COPPER))
+    springs = COPPER.masses[0] * (2 * np.pi * nu / vdos.PER_FS_IN_WAVENUMBERS) ** 2 / ACCELERATION
+    solid = HarmonicSolid(COPPER, np.diag(springs))
+    fake = Fake(start=COPPER, potential=solid, folder=tmp_path, use=IntendedUse(900.0))
+    run(Spectra, fake, structure=STRUCTURE, timestep_fs=2.0, duration_ps=200.0, ensemble=ensemble)
+    found = vdos.VelocitySpectrum(COPPER.numbers, COPPER.masses, 2.0, 2000.0)
+    found.add(fake.trajectory("run").velocities[1000:])
+    spectra = found.spectra(900.0)
+    stiff = len(COPPER) - 1
+    share = spectra.integral(200.0, 280.0).sum() / stiff
+    height = spectra.density.sum(axis=0)[spectra.wavenumbers > 200].max() / stiff
+    kept = height / (2000.0 / vdos.PER_FS_IN_WAVENUMBERS)
+    if ensemble == "langevin":
+        assert share == pytest.approx(1.0, abs=0.06)
+        assert kept == pytest.approx(0.76, abs=0.06)
+    else:
+        assert kept / share == pytest.approx(1.0, abs=0.06)
