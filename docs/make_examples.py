@@ -1,6 +1,7 @@
 """The reports that lie in reports/examples, and docs/report.png, the first screens of both.
 
-    python docs/make_examples.py        # runs quickstart and stillinger-weber; minutes. Needs chromium
+    python docs/make_examples.py            # runs quickstart and stillinger-weber; minutes. Needs chromium
+    python docs/make_examples.py RUN ...    # takes runs that are there, of suites that need an hour: silicon
 
 Folders of this machine are taken out of the plan, which is sealed anew before the reports are drawn.
 """
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "reports" / "examples"
 PICTURE = ROOT / "docs" / "report.png"
 SUITES = {"quickstart": 3, "stillinger-weber": 1}  # and the exit codes that they end with
+MLIPBENCH = (sys.executable, "-m", "mlipbench")
 WIDTH, HEIGHT = 840, 750  # of one screen, pixels
 KEPT = (
     layout.REPORT, layout.RESULTS, layout.CHECKLIST, layout.JUNIT, layout.METHODS, layout.CITATIONS,
@@ -32,16 +34,23 @@ KEPT = (
 
 def run(name: str, folder: Path) -> Path:
     """Run a suite that comes along; its run folder."""
-    mlipbench = [sys.executable, "-m", "mlipbench"]
-    done = subprocess.run([*mlipbench, "run", name], cwd=folder)
+    done = subprocess.run([*MLIPBENCH, "run", name], cwd=folder)
     if done.returncode != SUITES[name]:
         raise SystemExit(
             f"{name}: exit code {done.returncode}, expected {SUITES[name]}: look at README again"
         )
-    found = folder / "reports" / name
+    return folder / "reports" / name
+
+
+def keep(found: Path, *files: str) -> Path:
+    """Take the files of a run, and such as are named, into the folder of examples. Returns the report."""
     without_root(found / layout.PLAN)
-    subprocess.run([*mlipbench, "report", str(found)], cwd=folder, check=True)
-    return found
+    subprocess.run([*MLIPBENCH, "report", str(found)], check=True)
+    target = EXAMPLES / found.name
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (*KEPT, *files):
+        shutil.copy(found / file, target / file)
+    return target / layout.REPORT
 
 
 def without_root(plan: Path) -> None:
@@ -64,14 +73,15 @@ def screen(report: Path, picture: Path) -> np.ndarray:
 
 def main() -> None:
     """Run, copy, draw."""
+    for folder in sys.argv[1:]:
+        keep(Path(folder).resolve(), layout.TIMINGS)
+    if sys.argv[1:]:
+        return
     screens = []
     with tempfile.TemporaryDirectory() as folder:
         for name in SUITES:
-            found = run(name, Path(folder))
-            (EXAMPLES / name).mkdir(parents=True, exist_ok=True)
-            for file in KEPT:
-                shutil.copy(found / file, EXAMPLES / name / file)
-            screens.append(screen(EXAMPLES / name / layout.REPORT, Path(folder) / f"{name}.png"))
+            report = keep(run(name, Path(folder)))
+            screens.append(screen(report, Path(folder) / f"{name}.png"))
     image.imsave(PICTURE, np.concatenate(screens, axis=1))
 
 
