@@ -8,7 +8,9 @@ Lin, M. Blanco, W. A. Goddard, J. Chem. Phys. 119, 11792 (2003), eq. 6 to 9). T 
 of the same run. The window w (Hann) smooths the spectrum to a width (full, at half height) of 1 / tau and
 leaves the integral as it is. Distances between spectra are those of Wasserstein, the area between the two
 normalised integrals (S. S. Vallender, Theory Probab. Appl. 18, 784 (1974)): a band that moves by so many
-cm^-1 changes it by as many times its weight, however far it moves.
+cm^-1 changes it by as many times its weight, as far as the reference goes. What lies beyond its ends counts
+as lying there: it says nothing of what is farther out, where a spectrum to half the sampling rate has the
+tails of a thermostat's kicks, (2/pi) friction/omega of its weight beyond omega.
 """
 
 from __future__ import annotations
@@ -147,18 +149,24 @@ class Distance:
 def wasserstein(x: FloatArray, f: FloatArray, y: FloatArray, g: FloatArray) -> float:
     """Area between the integrals of two densities f(x), g(y), each normalised to 1; x, y rising.
 
-    Densities are piecewise linear, 0 beyond their ends; negative noise counts as it is. Raises ValueError
-    where an integral is not above 0.
+    Densities are piecewise linear, 0 beyond their ends; negative noise counts as it is. What f has beyond
+    the ends of y counts as lying there. Raises ValueError where an integral is not above 0.
     """
-    grid, ours, theirs = _on_one_grid(x, f, y, g)
-    return float(_area(grid) @ np.abs(ours - theirs))
+    common = _Common(x, y)
+    return float(common.area @ np.abs(common.integral(x, f) - common.integral(y, g)))
 
 
-def _on_one_grid(
-    x: FloatArray, f: FloatArray, y: FloatArray, g: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    grid = np.union1d(x, y)
-    return grid, _cumulative(x, f, grid), _cumulative(y, g, grid)
+class _Common:
+    """Normalised integrals on the points of two grids between the ends of the second one."""
+
+    def __init__(self, x: FloatArray, y: FloatArray) -> None:
+        self._grid = np.union1d(x, y)
+        self._known = (self._grid >= y[0]) & (self._grid <= y[-1])
+        self.area = _area(self._grid[self._known])
+
+    def integral(self, x: FloatArray, f: FloatArray) -> FloatArray:
+        """Of a density on one of the two, from its own first point on."""
+        return np.asarray(_cumulative(x, f, self._grid)[self._known])
 
 
 def _cumulative(x: FloatArray, f: FloatArray, grid: FloatArray) -> FloatArray:
@@ -200,19 +208,20 @@ def distance(
     the distance between two halves of the run, and that between the reference and copies of it with its own
     independent errors.
     """
-    f = series.mean(axis=0)
-    grid, ours, theirs = _on_one_grid(x, f, y, reference)
-    signed = _area(grid) * np.sign(ours - theirs)
-    parts = np.array([_cumulative(x, s, grid) @ signed for s in series])
-    value = float(np.abs(ours - theirs) @ _area(grid))
+    common = _Common(x, y)
+    ours, theirs = common.integral(x, series.mean(axis=0)), common.integral(y, reference)
+    signed = common.area * np.sign(ours - theirs)
+    parts = np.array([common.integral(x, s) @ signed for s in series])
+    value = float(np.abs(ours - theirs) @ common.area)
     own = blocks.estimate(value, parts)
     copies = [reference + error * rng.standard_normal(len(y)) for _ in range(blocks.FLOOR_SPLITS)]
-    scatter = [_cumulative(y, copy, grid) for copy in copies]
+    scatter = [common.integral(y, copy) for copy in copies]
     theirs_stderr = float(np.std([copy @ signed for copy in scatter])) if error.any() else 0.0
     total = blocks.joint(value, [(own.stderr, own.n_eff), (theirs_stderr, np.inf)])
     floor = None
     if len(series) >= blocks.FEWEST_BLOCKS:
-        half = np.mean([wasserstein(x, a, x, b) for a, b in blocks.halves(series, rng)]) / 2
-        moved = np.mean([np.abs(copy - theirs) @ _area(grid) for copy in scatter])
+        halves = [[common.integral(x, half) for half in pair] for pair in blocks.halves(series, rng)]
+        half = np.mean([common.area @ np.abs(a - b) for a, b in halves]) / 2
+        moved = np.mean([common.area @ np.abs(copy - theirs) for copy in scatter])
         floor = float(np.hypot(half, moved))
     return Distance(value, total.stderr, total.n_eff, floor, width(y, reference))

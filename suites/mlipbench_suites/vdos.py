@@ -127,6 +127,7 @@ class Spectra(Suite):
         "and by the share of all degrees of freedom that they carry. From a reference spectrum the distance "
         "is that of Wasserstein, the area between the two normalised integrals [@vallender1974], over the "
         "standard deviation of the reference: an L1 distance saturates once a band has moved by its width. "
+        "What lies beyond the ends of the reference counts as lying there. "
         "It is never zero for a run of finite length: the noise floor is printed beside it and taken off in "
         "squares. Errors come from segments of twice the correlation time each. At constant energy or under "
         "velocity rescaling modes of a nearly harmonic crystal keep the energies of their start for longer "

@@ -118,6 +118,25 @@ def test_wasserstein_is_that_of_scipy():
     assert vdos.wasserstein(GRID, f, GRID, g) == pytest.approx(expected, rel=1e-3)
 
 
+def test_what_lies_beyond_the_reference_counts_as_lying_at_its_end():
+    """Oracle: scipy, with wavenumbers clipped to the reference. A tail such as the kicks of a thermostat
+    leave, 1 % of the weight beyond the reference's end at 3600 cm^-1, makes 21.4; where it lies, 23.4.
+    """
+    tail = np.where(GRID > 3600, 1.0, 0.0)
+    tail *= 0.01 * bands().sum() / tail.sum()
+    known = GRID <= 3600
+    found = vdos.wasserstein(GRID, bands() + tail, GRID[known], bands()[known])
+    clipped = np.minimum(GRID, 3600)
+    assert found == pytest.approx(
+        wasserstein_distance(clipped, GRID[known], bands() + tail, bands()[known]), rel=2e-2
+    )
+    series = np.repeat((bands() + tail)[None], 8, axis=0)
+    d = vdos.distance(
+        GRID, series, GRID[known], bands()[known], np.zeros(known.sum()), np.random.default_rng(0)
+    )
+    assert d.value == pytest.approx(found, rel=1e-9)
+
+
 def test_width_and_empty_spectra():
     assert vdos.width(GRID, np.exp(-0.5 * ((GRID - 2000) / 150) ** 2)) == pytest.approx(150, rel=1e-6)
     with pytest.raises(ValueError, match="integral of 0 or below"):
