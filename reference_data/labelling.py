@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -219,7 +220,7 @@ def enter(manifest: Path, entries: Mapping[str, Mapping[str, object]]) -> None:
         ours = [known for known, old in references.items() if "public" not in old]
         place = list(references).index(name if name in references else ours[-1])
         references.pop(name, None)
-        references.insert(place, name, {**entry, "licence": "MIT", "sha256": None})
+        references.insert(place, name, {**deepcopy(entry), "licence": "MIT", "sha256": None})
     write_document(manifest, document)
     update_manifest(manifest)
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from labelled_sets import ColdCurve, assert_frozen, parts_of
 
 from mlipbench.analysis.phonons import THZ, Dynamics
 from mlipbench.core.shipped import reference_data
@@ -13,6 +14,50 @@ from mlipbench.data.references import Manifest
 from reference_data import labelling
 from reference_data.espresso import Mesh
 from reference_data.mgo import properties, structures
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return parts_of("mgo_lda")
+
+
+@pytest.fixture(scope="module")
+def frames(parts):
+    return [f for part in parts.values() for f in part]
+
+
+def test_the_split_is_the_frozen_one(parts):
+    """Each frame comes from a run of its own and lies where the hash of its name puts it."""
+    assert_frozen("mgo_lda", parts, structures.split_of())
+
+
+def test_labels_are_complete_and_sound(frames):
+    """Net forces vanish where no column is lost or moved; atoms are those of the name."""
+    for f in frames:
+        assert f.energy is not None
+        assert f.stress is not None
+        assert np.abs(f.forces.sum(axis=0)).max() < 5e-3
+        assert len(f.structure) == (8 if f.config_type in structures.SMALL else 64) - 2 * (
+            f.config_type == "schottky"
+        )
+        assert labelling.closest(f.structure.to_ase()) >= structures.CLOSEST_A
+
+
+def test_pressure_is_the_derivative_of_the_energy(frames):
+    """Perfect crystals at 13 volumes: p = -dE/dV of a fit to the energies. Pulay stress of this cutoff is
+    below 0.5 GPa; a wrong sign, or kbar for eV/A^3, is off by 10 or more."""
+    cold = ColdCurve(frames)
+    assert len(cold.volumes) == len(structures.VOLUME_SCALES)
+    assert np.abs(cold.derived() - cold.pressures)[1:-1].max() * EV_PER_A3_IN_GPA < 0.5
+
+
+def test_the_frames_lie_on_the_equation_of_state_of_the_properties(frames):
+    """Oracle: properties.py, other volumes and a tighter cycle. k-points or pseudopotentials that differ move
+    a by more than 0.005 A."""
+    expected = json.loads((reference_data() / "mgo" / "properties.json").read_text())["equation_of_state"]
+    volume, modulus = ColdCurve(frames).rest()
+    assert np.cbrt(8 * volume) == pytest.approx(expected["lattice_constant"], abs=0.003)
+    assert modulus * EV_PER_A3_IN_GPA == pytest.approx(expected["bulk_modulus"], rel=0.03)
 
 
 def test_about_200_frames_most_of_64_atoms():

@@ -1,6 +1,5 @@
 """The silicon reference set against itself: derivatives of its own energies, its split, published figures."""
 
-import hashlib
 import json
 import math
 
@@ -10,6 +9,7 @@ import pytest
 from ase import units
 from ase.eos import birchmurnaghan
 from ase.geometry import find_mic
+from labelled_sets import ColdCurve, assert_frozen, parts_of
 from phonopy.harmonic.force_constants import compact_fc_to_full_fc
 
 from mlipbench.core.shipped import reference_data
@@ -20,14 +20,12 @@ from reference_data import cubic_crystal, labelling
 from reference_data.espresso import Mesh
 from reference_data.silicon import structures
 
-PARTS = ("train", "val", "test")
 FOLDER = reference_data() / "silicon"
 
 
 @pytest.fixture(scope="module")
 def parts():
-    manifest = Manifest.load(reference_data())
-    return {part: manifest.frames(f"silicon_pbe_{part}") for part in PARTS}
+    return parts_of("silicon_pbe")
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +36,7 @@ def bulk(parts):
 
 def test_the_split_is_the_frozen_one(parts):
     """Each frame comes from a run of its own and lies where the hash of its name puts it."""
-    split = structures.split_of() | {"isolated_atom": "train"}
-    provenance = json.loads((FOLDER / "provenance.json").read_text())["files"]
-    seen: list[str] = []
-    for part, frames in parts.items():
-        assert {split[f.trajectory] for f in frames} == {part}
-        names = sorted(name for name in split if split[name] == part)
-        record = provenance[f"silicon_pbe_{part}.extxyz"]
-        assert record["split_sha256"] == hashlib.sha256("\n".join(names).encode()).hexdigest()
-        file = FOLDER / f"silicon_pbe_{part}.extxyz"
-        assert record["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
-        assert record["frames"] == len(frames)
-        seen += [f.trajectory for f in frames]
-    assert len(seen) == len(set(seen))
+    assert_frozen("silicon_pbe", parts, structures.split_of() | {"isolated_atom": "train"})
 
 
 def test_every_kind_is_in_training_and_test(parts):
@@ -85,35 +71,20 @@ def test_k_point_density_is_that_of_the_large_cell():
     assert structures.k_points(slab).points[2] == 1
 
 
-def _perfect(frames):
-    perfect = sorted((f for f in frames if f.config_type == "volume"), key=lambda f: f.structure.volume)
-    v = np.array([f.structure.volume / len(f.structure) for f in perfect])
-    e = np.array([f.energy / len(f.structure) for f in perfect])
-    # Birch-Murnaghan energies are a polynomial in x = V^(-2/3): fourth order over +-18 % of volume
-    return perfect, v, np.polynomial.Polynomial.fit(v ** (-2 / 3), e, 4)
-
-
 def test_pressure_is_the_derivative_of_the_energy(bulk):
     """Perfect crystals at thirteen volumes: p = -dE/dV of a fit to the energies.
 
     A wrong sign or a stress in kbar instead of eV/A^3 fails at once; 0.6 GPa would be Pulay stress.
     """
-    perfect, v, fit = _perfect(bulk)
-    p = np.array([-np.trace(f.stress) / 3 for f in perfect])
-    derived = fit.deriv()(v ** (-2 / 3)) * (2 / 3) * v ** (-5 / 3)
-    assert np.abs(derived - p)[1:-1].max() * EV_PER_A3_IN_GPA < 0.6
+    cold = ColdCurve(bulk)
+    assert np.abs(cold.derived() - cold.pressures)[1:-1].max() * EV_PER_A3_IN_GPA < 0.6
 
 
 def test_the_equation_of_state_is_that_of_pbe_silicon(bulk):
     """PBE silicon: a = 5.47 A, B = 89 GPa (published plane-wave and all-electron values lie within
     0.01 A and 2 GPa); the norm-conserving pseudopotential is allowed twice and three times that."""
-    _, v, fit = _perfect(bulk)
-    grid = np.linspace(v.min(), v.max(), 20001)
-    energies = fit(grid ** (-2 / 3))
-    k = int(energies.argmin())
-    step = grid[1] - grid[0]
-    modulus = grid[k] * (energies[k + 50] - 2 * energies[k] + energies[k - 50]) / (50 * step) ** 2
-    assert math.cbrt(8 * grid[k]) == pytest.approx(5.47, abs=0.02)
+    volume, modulus = ColdCurve(bulk).rest()
+    assert math.cbrt(8 * volume) == pytest.approx(5.47, abs=0.02)
     assert modulus * EV_PER_A3_IN_GPA == pytest.approx(89.0, abs=6.0)
 
 
