@@ -20,6 +20,7 @@ from ase.optimize import BFGS
 from phonopy.structure.atoms import PhonopyAtoms
 from scipy.optimize import brentq
 
+from mlipbench.data.manifest_file import MANIFEST
 from reference_data import labelling
 
 STRAIN = 0.01
@@ -132,25 +133,53 @@ def perfect(frame_set: labelling.FrameSet, work: Path, expected: int) -> list[At
     return crystals
 
 
-def equation_of_state(crystals: Sequence[Atoms], lattice_A: float) -> dict[str, float]:
-    """Birch-Murnaghan through crystals within `FARTHEST` of a lattice constant: EOS, jackknife errors."""
+def energies(crystals: Sequence[Atoms], lattice_A: float) -> tuple[np.ndarray, np.ndarray]:
+    """Volumes, rising (A^3/atom), and energies (eV/atom) within `FARTHEST` of a lattice constant."""
     volume = np.array([f.get_volume() / len(f) for f in crystals])
     energy = np.array([f.get_potential_energy() / len(f) for f in crystals])
-    chosen = np.abs((8 * volume) ** (1 / 3) / lattice_A - 1) < FARTHEST + 1e-6
-    fits = [_birch(volume[mask], energy[mask]) for mask in _left_out(chosen)]
-    best, others = fits[0], np.array(fits[1:])
-    n = len(others)
+    order = np.argsort(volume)
+    chosen = order[np.abs((8 * volume[order]) ** (1 / 3) / lattice_A - 1) < FARTHEST + 1e-6]
+    return volume[chosen], energy[chosen]
+
+
+def equation_of_state(crystals: Sequence[Atoms], lattice_A: float) -> dict[str, float]:
+    """Birch-Murnaghan through `energies`: EOS, jackknife errors."""
+    volume, energy = energies(crystals, lattice_A)
+    best, n = _birch(volume, energy), len(volume)
+    others = np.array([_birch(np.delete(volume, k), np.delete(energy, k)) for k in range(n)])
     spread = np.sqrt((n - 1) / n * ((others - others.mean(axis=0)) ** 2).sum(axis=0))
     return dict(zip(EOS, best, strict=True)) | {f"{k}_error": e for k, e in zip(EOS, spread, strict=True)}
 
 
-def _left_out(chosen: np.ndarray):
-    """All points, then all but one."""
-    yield chosen
-    for n in np.flatnonzero(chosen):
-        mask = chosen.copy()
-        mask[n] = False
-        yield mask
+def collect_equation_of_state(
+    crystals: Sequence[Atoms], lattice_A: float, target: Path, theory: str, source: str, verified: bool
+) -> dict[str, float]:
+    """`equation_of_state`, after the files and entries of the manifest that it gives have been written.
+
+    For a target reference_data/SET/NAME: NAME_eos.csv, and its numbers in NAME_properties.yaml.
+    """
+    fit = equation_of_state(crystals, lattice_A)
+    volume, energy = energies(crystals, lattice_A)
+    name = f"{target.name}_eos"
+    header = {"abscissa_unit": "A^3/atom", "value_unit": "eV/atom", "level_of_theory": theory}
+    rows = (f"{v:.6f},{e:.7f}" for v, e in zip(volume, energy, strict=True))
+    labelling.write_curve(
+        target.with_name(f"{name}.csv"), {**header, "source": source}, "volume,energy", rows
+    )
+    write_scalars(target.with_name(f"{target.name}_properties.yaml"), _fitted(fit, theory, source))
+    folder, formula = target.parent, crystals[0].get_chemical_formula(empirical=True)
+    labelling.enter(
+        folder.parent / MANIFEST,
+        {
+            name: {
+                "title": f"{formula}, energy against volume of the perfect crystal", "kind": "curve",
+                "file": f"{folder.name}/{name}.csv", "units": {"volume": "A^3/atom", "energy": "eV/atom"},
+                "level_of_theory": theory, "source": source, "script": f"{folder.name}/properties.py",
+                "verified": verified,
+            }
+        },
+    )  # fmt: skip
+    return fit
 
 
 def _birch(volume: np.ndarray, energy: np.ndarray) -> np.ndarray:
@@ -183,14 +212,17 @@ def scalar(value: float, unit: str, theory: str, source: str, error: float | Non
     return entry | ({} if error is None else {"error": float(f"{max(error, 1e-4):.2g}")})
 
 
-def scalars(
-    eos: Mapping[str, float], constants: Mapping[str, float], theory: str, source: str
-) -> dict[str, dict]:
-    """Equation of state and elastic constants as a file of scalars holds them."""
+def _fitted(eos: Mapping[str, float], theory: str, source: str) -> dict[str, dict]:
+    """An equation of state as a file of scalars holds it."""
     unit = {"lattice_constant": "A", "bulk_modulus": "GPa", "bulk_modulus_derivative": "1"}
     entries = {name: scalar(eos[name], unit[name], theory, source, eos[f"{name}_error"]) for name in unit}
-    entries["volume_per_atom"] = scalar(eos["lattice_constant"] ** 3 / 8, "A^3/atom", theory, source)
-    return entries | {name: scalar(value, "GPa", theory, source) for name, value in constants.items()}
+    a, error = eos["lattice_constant"], eos["lattice_constant_error"]
+    return entries | {"volume_per_atom": scalar(a**3 / 8, "A^3/atom", theory, source, 3 * a**2 / 8 * error)}
+
+
+def moduli(constants: Mapping[str, float], theory: str, source: str) -> dict[str, dict]:
+    """Elastic constants as a file of scalars holds them."""
+    return {name: scalar(value, "GPa", theory, source) for name, value in constants.items()}
 
 
 def write_scalars(file: Path, entries: Mapping[str, dict]) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
@@ -208,7 +208,13 @@ def _compare(setting: str, frame: Atoms, best_setting: str, best: Atoms) -> dict
     }
 
 
-# ---------------------------------------------------------------- the manifest
+# ---------------------------------------------------------------- curves and the manifest
+def write_curve(file: Path, header: Mapping[str, str], columns: str, rows: Iterable[str]) -> None:
+    """A reference curve as docs/references.md describes it; columns and rows with their commas."""
+    lines = [f"# {key}: {value}" for key, value in header.items()]
+    file.write_text("\n".join([*lines, columns, *rows]) + "\n")
+
+
 def enter(manifest: Path, entries: Mapping[str, Mapping[str, object]]) -> None:
     """Write entries in the place of older ones, new ones before the last of our own; note their sha256.
 

@@ -3,9 +3,11 @@
     python -m reference_data.mgo.properties born      # pw.x and ph.x on the primitive cell; minutes
     python -m reference_data.mgo.properties compute   # elastic constants and phonons; may be killed
     python -m reference_data.mgo.properties collect   # mgo_lda_properties.yaml, mgo_lda_phonons.yaml
+    python -m reference_data.mgo.properties collect-equation-of-state  # of the frames alone
 
-The perfect crystals of the set come first (`make.py label --only 'volume-*'`). `collect` writes what there
-is: without `compute` no elastic constants and no phonons. The phonons carry charges and dielectric tensor.
+The perfect crystals of the set come first (`make.py label --only 'volume-*'`); they are all that the last
+stage needs, which is part of `collect`. `collect` writes what there is: without `compute` no elastic
+constants and no phonons. The phonons carry charges and dielectric tensor.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from ase import Atoms
 from ase.build import bulk
 
 from mlipbench.core.units import COULOMB
@@ -24,6 +27,7 @@ from reference_data.espresso import Mesh
 from reference_data.mgo import make, structures
 
 HERE = Path(__file__).parent
+PROPERTIES = "mgo_lda_properties.yaml"
 ACCURATE = 1e3  # the SCF cycle is converged so much further than for the frames
 BORN_MESH = Mesh((4, 4, 4), (1, 1, 1))  # of the primitive cell
 PH = """Gamma
@@ -43,10 +47,26 @@ def crystal(work: Path) -> cubic_crystal.Crystal:
     )
 
 
+def perfect(work: Path) -> list[Atoms]:
+    """The perfect crystals of the set."""
+    return cubic_crystal.perfect(make.frame_set(), work.parent, len(structures.VOLUME_SCALES))
+
+
 def equation_of_state(work: Path) -> dict[str, float]:
     """Of the perfect crystals, see `cubic_crystal.equation_of_state`."""
-    crystals = cubic_crystal.perfect(make.frame_set(), work.parent, len(structures.VOLUME_SCALES))
-    return cubic_crystal.equation_of_state(crystals, structures.LATTICE_A)
+    return cubic_crystal.equation_of_state(perfect(work), structures.LATTICE_A)
+
+
+def collect_equation_of_state(work: Path) -> dict[str, float]:
+    """Its files that ship, mgo_lda_eos.csv and numbers in mgo_lda_properties.yaml."""
+    return cubic_crystal.collect_equation_of_state(
+        perfect(work), structures.LATTICE_A, HERE / "mgo_lda", make.THEORY, SOURCE, verified=verified()
+    )
+
+
+def verified() -> bool:
+    """Whether it is known how far the settings are from better ones."""
+    return (HERE / "convergence.json").exists()
 
 
 def born(work: Path) -> None:
@@ -108,7 +128,7 @@ def collect(work: Path) -> None:
     """The files that ship, and their entries in the manifest."""
     record = json.loads((work / "born.json").read_text())
     charges, dielectric = neutral(record)
-    eos = equation_of_state(work)
+    eos = collect_equation_of_state(work)
     entries = {
         "born_charge_Mg": cubic_crystal.scalar(charges[0].trace() / 3, "e", make.THEORY, SOURCE),
         "dielectric_constant": cubic_crystal.scalar(dielectric.trace() / 3, "1", make.THEORY, SOURCE),
@@ -125,8 +145,9 @@ def collect(work: Path) -> None:
             "frequencies_8_atoms_THz": cubic_crystal.frequencies(small),
             "seconds": mgo.seconds(),
         }
-    entries |= cubic_crystal.scalars(eos, constants, make.THEORY, SOURCE)
-    cubic_crystal.write_scalars(HERE / "mgo_lda_properties.yaml", entries)
+    cubic_crystal.write_scalars(
+        HERE / PROPERTIES, entries | cubic_crystal.moduli(constants, make.THEORY, SOURCE)
+    )
     whole = {
         "code": espresso.version(work),
         "pseudopotentials": make.PSEUDOPOTENTIALS,
@@ -138,20 +159,20 @@ def collect(work: Path) -> None:
         **phonons,
     }
     (HERE / "properties.json").write_text(json.dumps(whole, indent=1) + "\n")
-    _enter({name: entry["unit"] for name, entry in entries.items()}, bool(phonons))
+    _enter(bool(phonons))
     print(json.dumps(whole, indent=1))
 
 
-def _enter(units: dict[str, str], with_phonons: bool) -> None:
-    # before the table of convergence is there nobody knows how far the settings are from better ones
+def _enter(with_phonons: bool) -> None:
     common = {
         "level_of_theory": make.THEORY, "source": SOURCE, "script": "mgo/properties.py",
-        "verified": (HERE / "convergence.json").exists(),
+        "verified": verified(),
     }  # fmt: skip
+    units = {name: entry["unit"] for name, entry in json.loads((HERE / PROPERTIES).read_text()).items()}
     entries = {
         "mgo_lda_properties": {
             "title": "Rock salt MgO: Born charge, dielectric constant, equation of state, elastic constants",
-            "kind": "scalar", "file": "mgo/mgo_lda_properties.yaml", "units": units, **common,
+            "kind": "scalar", "file": f"mgo/{PROPERTIES}", "units": units, **common,
         },
     }  # fmt: skip
     if with_phonons:
@@ -168,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=["born", "compute", "collect"])
+    parser.add_argument("stage", choices=["born", "compute", "collect", "collect-equation-of-state"])
     parser.add_argument(
         "--work", type=Path, default=Path("build/mgo/properties"), help="scratch, not committed"
     )
@@ -178,8 +199,10 @@ def main() -> None:
         born(args.work)
     elif args.stage == "compute":
         crystal(args.work).compute(equation_of_state(args.work)["lattice_constant"])
-    else:
+    elif args.stage == "collect":
         collect(args.work)
+    else:
+        print(json.dumps(collect_equation_of_state(args.work), indent=1))
 
 
 if __name__ == "__main__":

@@ -69,16 +69,19 @@ def collect(run: dynamics.Run, others: Companions, folder: Path) -> None:
     atoms = f"64 atoms, a = {lattice_constant():.4f} A"
     note = f"NVT, {length}, {atoms}; less its twin on mace-si, plus mace-si over {LONG_PS - LEFT_OUT_PS:g} ps"
     header = {"level_of_theory": theory, "temperature_K": f"{temperature:g}", "source": SOURCE, "note": note}
-    _curve(
-        folder / "silicon_pbe_md_rdf.csv", {"abscissa_unit": "A", "value_unit": "1", **header}, "r,g_SiSi",
-        s.r, g.value, g.error,
-    )  # fmt: skip
+    labelling.write_curve(
+        folder / "silicon_pbe_md_rdf.csv",
+        {"abscissa_unit": "A", "value_unit": "1", **header},
+        "r,g_SiSi,error",
+        _rows(s.r, g),
+    )
     window = f"{note}; Hann window of {tau:g} fs"
-    _curve(
+    labelling.write_curve(
         folder / "silicon_pbe_md_vdos.csv",
-        {"abscissa_unit": "cm^-1", "value_unit": "cm", **header, "note": window}, "wavenumber,density",
-        s.wavenumbers, density.value, density.error,
-    )  # fmt: skip
+        {"abscissa_unit": "cm^-1", "value_unit": "cm", **header, "note": window},
+        "wavenumber,density,error",
+        _rows(s.wavenumbers, density),
+    )
     scalars = _scalars(record, theory, temperature)
     (folder / "silicon_pbe_md.yaml").write_text(json.dumps(scalars, indent=1) + "\n")  # JSON is YAML
     (folder / "silicon_pbe_md.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -183,7 +186,5 @@ def static_pressure() -> float:
     return float(np.polynomial.Polynomial.fit(edges[near], pressures[near], 3)(lattice_constant()))
 
 
-def _curve(path: Path, header: Mapping[str, str], columns: str, x, y, error) -> None:
-    lines = [f"# {key}: {value}" for key, value in header.items()]
-    rows = [f"{a:.5g},{b:.6g},{e:.3g}" for a, b, e in zip(x, y, error, strict=True)]
-    path.write_text("\n".join([*lines, f"{columns},error", *rows]) + "\n")
+def _rows(abscissa: np.ndarray, a: Average) -> list[str]:
+    return [f"{x:.5g},{y:.6g},{e:.3g}" for x, y, e in zip(abscissa, a.value, a.error, strict=True)]

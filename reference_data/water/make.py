@@ -33,6 +33,7 @@ from mlipbench.core.units import ACCELERATION, BOLTZMANN
 from mlipbench.data.frames import read_frames
 from mlipbench.data.references import Manifest
 from mlipbench.data.splits import contiguous
+from reference_data import labelling
 
 HERE = Path(__file__).parent
 SET = "water_pbe0ts"
@@ -97,20 +98,20 @@ def make_curves():
 
 
 def write_curve(name, found, error):
-    """A CSV as docs/references.md describes it."""
+    """g(r) of a pair."""
     entry = Manifest.load(reference_data()).entry(SET)
-    lines = [
-        "# abscissa_unit: A",
-        "# value_unit: 1",
-        f"# level_of_theory: {entry.level_of_theory}",
-        f"# temperature_K: {TEMPERATURE_K:g}",
-        f"# source: derived by mlipbench from all 400 frames of {SET}: {entry.source}",
-        f"# note: classical nuclei, fixed cell of 64 molecules; errors from {N_BLOCKS} contiguous blocks of "
+    header = {
+        "abscissa_unit": "A",
+        "value_unit": "1",
+        "level_of_theory": entry.level_of_theory,
+        "temperature_K": f"{TEMPERATURE_K:g}",
+        "source": f"derived by mlipbench from all 400 frames of {SET}: {entry.source}",
+        "note": f"classical nuclei, fixed cell of 64 molecules; errors from {N_BLOCKS} contiguous blocks of "
         "the rebuilt time order",
-        f"r,g_{name.replace('-', '')},error",
-        *(f"{r:.3f},{g:.5g},{e:.3g}" for r, g, e in zip(found.r, found.g, error, strict=True)),
-    ]
-    (HERE / f"{SET}_g{name.replace('-', '')}.csv").write_text("\n".join(lines) + "\n")
+    }
+    pair = name.replace("-", "")
+    rows = (f"{r:.3f},{g:.5g},{e:.3g}" for r, g, e in zip(found.r, found.g, error, strict=True))
+    labelling.write_curve(HERE / f"{SET}_g{pair}.csv", header, f"r,g_{pair},error", rows)
 
 
 def note_provenance(frames):

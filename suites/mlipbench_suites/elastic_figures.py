@@ -26,23 +26,18 @@ def equation_of_state(
         line(x, 1000 * (fit.energies(x) - fit.energy), "fitted curve", "fit"),
     ]
     pressure = [line(x, fit.pressures(x), "potential"), level(0.0, "no pressure", "context")]
-    over, against = "", ""
+    over, where, against = "", "", ""
     if reference is not None:
         other = eos.birch_murnaghan(reference[0], reference[1])
-        y = np.linspace(reference[0].min(), reference[0].max(), CURVE_POINTS)
-        energy += [
-            points(reference[0], 1000 * (reference[1] - other.energy), "reference").model_copy(
-                update={"role": "reference"}
-            ),
-            line(y, 1000 * (other.energies(y) - other.energy), "reference, fitted", "reference"),
-        ]
-        pressure.append(line(y, other.pressures(y), "reference", "reference"))
-        over = f" over the reference ({theory})"
+        energy += _reference_energies(x, reference, other)
+        pressure.append(line(x, other.pressures(x), "reference", "reference"))
+        over = f" over the reference ({theory}) and its fit"
+        where = ", where the reference has it, and the same width"
         against = f", the reference {other.volume:.4g} A^3/atom and {other.bulk_modulus:.4g} GPa"
     return Figure(
         id="eos_elastic-energy",
         caption=f"Energy above the minimum and pressure against volume{over}. A sound potential has one "
-        "smooth minimum, where the reference has it, and the same width.",
+        f"smooth minimum{where}.",
         alt=f"The minimum lies at {fit.volume:.4g} A^3/atom with a bulk modulus of {fit.bulk_modulus:.4g} GPa"
         f"{against}.",
         panels=[
@@ -55,6 +50,16 @@ def equation_of_state(
             Panel(title="Pressure", xlabel="volume (A^3/atom)", ylabel="pressure (GPa)", series=pressure),
         ],
     )
+
+
+def _reference_energies(x: FloatArray, reference: FloatArray, fit: eos.Fit) -> list[Series]:
+    """The reference's energies within the volumes x, and its curve there, meV/atom above its minimum."""
+    within = reference[:, (reference[0] >= x[0]) & (reference[0] <= x[-1])]
+    curve = line(x, 1000 * (fit.energies(x) - fit.energy), "reference, fitted", "reference")
+    if not within.size:
+        return [curve]
+    marks = points(within[0], 1000 * (within[1] - fit.energy), "reference")
+    return [marks.model_copy(update={"role": "reference"}), curve]
 
 
 def constants(c: Constants, references: Mapping[str, tuple[float, float]]) -> Figure:

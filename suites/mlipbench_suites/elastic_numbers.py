@@ -282,23 +282,22 @@ def _summary(fit: eos.Fit | None, c: Constants, references: dict[str, Reference]
 
 
 def _matrix(p: EosElasticParams, c: Constants) -> Table:
-    """All entries, as they come at either strain and averaged."""
+    """Entries that symmetry allows, as they come at either strain and averaged."""
+    upper = [(i, j) for i in range(6) for j in range(i, 6)]
+    least = VANISHES * float(np.abs(c.values).max())
+    shown = [entry for entry in upper if abs(c.values[entry]) > least]
     rows: list[list[str | float | int | None]] = [
-        [
-            elastic.name((i, j)),
-            float(c.raw[0][i, j]),
-            float(c.raw[1][i, j]),
-            float(c.values[i, j]),
-            float(c.errors[i, j]),
-        ]
-        for i in range(6)
-        for j in range(6)
+        [elastic.name(e), *(float(m[e]) for m in (*c.raw, c.values, c.errors))] for e in shown
     ]
+    came = np.array(c.raw)
+    uneven = float(np.abs(came - came.transpose(0, 2, 1)).max())
+    others = [float(np.abs(came[(slice(None), *entry)]).max()) for entry in upper if entry not in shown]
+    zero = f" Symmetry forbids the others; as they came, the largest has {max(others):.2g}." if others else ""
     return Table(
         id="eos_elastic-entries",
         caption="Elastic constants (GPa) in the axes of the standardised cell (a along x, b in the xy "
         "plane): as they come at either strain, and extrapolated to no strain and averaged over the point "
-        "group.",
+        f"group. As they came, C_ij and C_ji differ by {uneven:.2g} at most.{zero}",
         columns=["entry", f"at {p.strains[0]:g}", f"at {p.strains[1]:g}", "averaged", "error"],
         rows=rows,
     )

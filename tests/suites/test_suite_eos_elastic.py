@@ -210,6 +210,32 @@ def test_reference_curve_is_fitted_alike_and_drawn():
     assert {s.role for s in energy.series} == {"data", "fit", "reference"}
     drawn = next(s for s in energy.series if s.label == "reference, fitted")
     assert min(drawn.y) == pytest.approx(0.0, abs=0.1)  # its zero is its own minimum
+    volumes = next(s for s in energy.series if s.label == "potential").x
+    marks = next(s for s in energy.series if s.label == "reference")
+    within = v[(v >= volumes[0]) & (v <= volumes[-1])]
+    assert marks.x == pytest.approx(within)
+    assert 0 < len(within) < len(v)  # beyond the potential's volumes nothing is drawn
+    assert (drawn.x[0], drawn.x[-1]) == pytest.approx((volumes[0], volumes[-1]))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_picture_speaks_of_a_reference_where_one_is_drawn(known):
+    scalars = {"volume": {"reference": "v"}} if known else {}
+    outcome, _ = crystal_of(stillinger_weber_silicon(), SILICON, REFERENCES, **scalars)
+    figure = next(f for f in outcome.figures if f.id == "eos_elastic-energy")
+    assert "reference" not in figure.caption
+    assert {s.role for s in figure.panels[0].series} == {"data", "fit"}
+
+
+def test_entries_that_symmetry_forbids_are_told_by_their_largest():
+    """Cubic: C11 = C22 = C33, C12 = C13 = C23, C44 = C55 = C66; the other twelve vanish."""
+    outcome, m = crystal_of(stillinger_weber_silicon(), SILICON)
+    table = next(t for t in outcome.tables if t.id == "eos_elastic-entries")
+    values = {row[0]: row[3] for row in table.rows}
+    assert set(values) == {"C11", "C22", "C33", "C12", "C13", "C23", "C44", "C55", "C66"}
+    assert values["C33"] == pytest.approx(constants(m)["C11"])
+    largest = float(table.caption.split("the largest has ")[1].rstrip("."))
+    assert 0 <= largest < 1e-3
 
 
 def test_unstable_crystals_fail():

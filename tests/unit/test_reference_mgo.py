@@ -52,8 +52,8 @@ def test_pressure_is_the_derivative_of_the_energy(frames):
 
 
 def test_the_frames_lie_on_the_equation_of_state_of_the_properties(frames):
-    """Oracle: properties.py, other volumes and a tighter cycle. k-points or pseudopotentials that differ move
-    a by more than 0.005 A."""
+    """Oracle: the fit of properties.py, another curve through the nine inner crystals. A frame of other
+    k-points or pseudopotentials, or one lost, moves a by more than 0.005 A."""
     expected = json.loads((reference_data() / "mgo" / "properties.json").read_text())["equation_of_state"]
     volume, modulus = ColdCurve(frames).rest()
     assert np.cbrt(8 * volume) == pytest.approx(expected["lattice_constant"], abs=0.003)
