@@ -19,7 +19,11 @@ class Verdict(StrEnum):
 
 
 class Evidence(BaseModel):
-    """A least amount of evidence that a PASS demands: `Evidence("length_ps", 50)`."""
+    """A least amount of evidence that a PASS demands: `Evidence("length_ps", 50, "ps")`.
+
+    A unit that begins with "/" is that of an inverse standard error: `Evidence("precision", 2, "/%")` asks
+    for one of at most 0.5 %, and is said so.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +33,33 @@ class Evidence(BaseModel):
 
     def __init__(self, name: str, at_least: float, unit: str = "", **kwargs: object) -> None:
         super().__init__(name=name, at_least=at_least, unit=unit, **kwargs)
+
+    def demand(self) -> str:
+        """What is asked for: `at least 50 ps of length`, `a standard error of at most 0.5 %`."""
+        return (
+            f"a standard error of at most {self._amount()}" if self._inverse else f"at least {self._amount()}"
+        )
+
+    def lack(self, there: float) -> str:
+        """Why what is there does not suffice: `50 ps of length needed, 5 there`."""
+        if not self._inverse:
+            return f"{self._amount()} needed, {there:.3g} there"
+        found = f"{1 / there:.3g}" if there > 0 else "none"
+        return f"a standard error of {self._amount()} needed, {found} there"
+
+    @property
+    def _inverse(self) -> bool:
+        return self.unit.startswith("/")
+
+    def _amount(self) -> str:
+        if self._inverse:
+            return f"{1 / self.at_least:g} {self.unit[1:]}"
+        noun = self.name.removesuffix(f"_{self.unit}").replace("_", " ")
+        return (
+            f"{self.at_least:g} {noun}"
+            if self.unit in ("", noun)
+            else f"{self.at_least:g} {self.unit} of {noun}"
+        )
 
 
 class Criterion(BaseModel):

@@ -120,7 +120,7 @@ def _judge_one(m: Measurement, c: Criterion, alpha: float) -> Judgement:
         what = "" if m.exact or c.compare == "==" else "the 95 % bound "
         return Judgement(Verdict.FAIL, f"{what}{_show(bound, m.unit)} is outside, {limit}", bound)
     missing = [
-        f"{_evidence(e.name, e.unit, e.at_least)} needed, {m.evidence.get(e.name, 0):.3g} there"
+        e.lack(m.evidence.get(e.name, 0.0))
         for e in c.needs
         if m.evidence.get(e.name, 0.0) < e.at_least * (1 - 1e-9)
     ]
@@ -131,10 +131,6 @@ def _judge_one(m: Measurement, c: Criterion, alpha: float) -> Judgement:
         return Judgement(Verdict.PASS, f"bound {_show(bound, m.unit)}, {limit}{grade}", bound)
     reasons = missing + ([] if inside else [_more_data(m, c, alpha)])
     return Judgement(Verdict.INCONCLUSIVE, "; ".join(reasons), bound)
-
-
-def _evidence(name: str, unit: str, amount: float) -> str:
-    return f"{amount:g} {unit}" if unit == name else f"{amount:g} {unit} of {name.split('_')[0]}"
 
 
 def _grade(bound: float, c: Criterion) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from mlipbench.core.criterion import Criterion, Evidence
+from mlipbench.core.criterion import Criterion
 
 _SUPERSCRIPTS = str.maketrans("0123456789-+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺")
 _MINUS = "−"
@@ -109,15 +109,6 @@ def limit_text(criterion: Criterion, limit: float | None = None) -> str:
     text = f"{number} {unit}".strip()
     words = {"<": "< ", ">": "> ", "abs<": "|x| < ", "==": "exactly "}
     return words[criterion.compare] + text
-
-
-def evidence_text(evidence: Evidence) -> str:
-    """What a PASS asks for besides the number: `at least 50 ps of length`."""
-    noun = evidence.name
-    if evidence.unit and evidence.unit != noun:
-        noun = noun.removesuffix(f"_{evidence.unit}")
-        return f"at least {evidence.at_least:g} {pretty_unit(evidence.unit)} of {humanise(noun)}"
-    return f"at least {evidence.at_least:g} {humanise(noun)}"
 
 
 _ACRONYMS = {

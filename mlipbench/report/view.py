@@ -179,7 +179,7 @@ def _measurement(m: JudgedMeasurement, suite_title: str, anchors: _Anchors) -> M
         note=numbers.pretty_text(m.note),
         limit=numbers.limit_text(c) if c else "",
         source=numbers.pretty_text(c.source) if c else "",
-        demands=[numbers.evidence_text(e) for e in c.needs] if c else [],
+        demands=[numbers.pretty_text(e.demand()) for e in c.needs] if c else [],
         grades=[f"“{name}”: {numbers.limit_text(c, limit)}" for name, limit in c.grades.items()] if c else [],
         changed_limit=_changed_limit(m),
         loosened=limit_change(m) == "loosened",

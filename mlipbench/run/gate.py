@@ -187,7 +187,7 @@ def _does_not_apply(number: int, use: IntendedUseRecord) -> str:
 def _limit(c: Criterion) -> str:
     sign = {"abs<": "magnitude below", "<": "below", ">": "above", "==": "exactly"}[c.compare]
     unit = "" if c.unit == "1" else f" {c.unit}"
-    needs = "".join(f", at least {e.at_least:g} {e.unit}" for e in c.needs)
+    needs = "".join(f", {e.demand()}" for e in c.needs)
     return f"{c.name} {sign} {c.limit:g}{unit}{needs} ({c.source})"
 
 

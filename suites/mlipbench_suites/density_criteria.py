@@ -19,7 +19,7 @@ CRITERIA = (
         item=8,
         needs=(
             Evidence("length_ps", 50, "ps"),
-            Evidence("precision", 1 / LARGEST_STDERR, "/%"),  # standard error of at most 0.5 %
+            Evidence("precision", 1 / LARGEST_STDERR, "/%"),
         ),
         needs_property="stress",
         source="deployment checklist, item 8: density from NPT within 2 %; 50 ps after the equilibration and "

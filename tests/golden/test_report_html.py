@@ -178,6 +178,14 @@ def test_checklist_and_reasons(runs: dict[str, Path]) -> None:
     assert "50 ps of length needed, 5 there" in words
 
 
+def test_rows_of_one_quantity_say_once_how_and_against_what(runs: dict[str, Path]) -> None:
+    """Drift at 300 K is required, at 600 and 1500 K advisory: a group begins anew, then rows are brief."""
+    table = (runs["passing"] / "report.html").read_text().split('id="suite-nve"')[1].split("</table>")[0]
+    assert table.count("slope of the total energy, error from block increments") == 2
+    assert table.count(">as above") == 1
+    assert table.count("|x| &lt; 1 meV/atom/ps") == 3  # the limit itself is in every row
+
+
 def test_error_and_not_applicable_are_told(runs: dict[str, Path]) -> None:
     words = pages(runs, "erring").words
     assert "RuntimeError: CUDA out of memory & <worse>" in words  # escaped, not lost

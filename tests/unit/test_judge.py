@@ -59,6 +59,26 @@ def test_missing_evidence_makes_a_pass_inconclusive_but_never_a_failure():
     assert verdict(measurement(0.1, evidence={"length_ps": 50.0}), demanding) == "PASS"
 
 
+@pytest.mark.parametrize(
+    ("evidence", "there", "demand", "lack"),
+    [
+        (Evidence("frames", 20), 3, "at least 20 frames", "20 frames needed, 3 there"),
+        (Evidence("frames", 30, "frames"), 0, "at least 30 frames", "30 frames needed, 0 there"),
+        (Evidence("length_ps", 50, "ps"), 5, "at least 50 ps of length", "50 ps of length needed, 5 there"),
+        (
+            Evidence("precision", 2, "/%"), 0.8,
+            "a standard error of at most 0.5 %", "a standard error of 0.5 % needed, 1.25 there",
+        ),
+        (
+            Evidence("precision", 2, "/%"), 0.0,
+            "a standard error of at most 0.5 %", "a standard error of 0.5 % needed, none there",
+        ),
+    ],
+)  # fmt: skip
+def test_evidence_in_words(evidence, there, demand, lack):
+    assert (evidence.demand(), evidence.lack(there)) == (demand, lack)
+
+
 def test_no_error_bar_no_verdict():
     assert verdict(measurement(0.1, stderr=None)) == "INCONCLUSIVE"
     assert verdict(measurement(0.1, n_eff=1.5)) == "INCONCLUSIVE"
