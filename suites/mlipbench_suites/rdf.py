@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from ase.data import chemical_symbols
 from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator
 
 from mlipbench.api import (
@@ -145,7 +146,10 @@ class RadialDistributions(Suite):
             raise InputError("rdf needs a structure that is periodic in all directions: g(r) is per volume")
         missing = [name for name in _asked(p, start.numbers) if not _there(name, start.numbers)]
         if missing:
-            raise InputError(f"rdf: {', '.join(missing)}: elements that the structure does not have")
+            elements = ", ".join(chemical_symbols[z] for z in np.unique(start.numbers))
+            raise InputError(
+                f"rdf: expected pairs of {elements}, as in the structure, got {', '.join(missing)}"
+            )
         return runs.trajectories(p, inputs, p.frame_every_fs)
 
     def produce(self, params: Any, context: Context) -> None:

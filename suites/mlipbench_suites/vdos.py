@@ -196,7 +196,8 @@ class Spectra(Suite):
         there = {chemical_symbols[z] for z in numbers}
         asked = {*p.references, *p.drawn, *(band.species for band in (p.bands or {}).values())} - {TOTAL}
         if asked - there:
-            raise InputError(f"vdos: {', '.join(sorted(asked - there))}: not in the structure")
+            known, strange = ", ".join(sorted(there)), ", ".join(sorted(asked - there))
+            raise InputError(f"vdos: expected {TOTAL} or {known}, as in the structure, got {strange}")
         return runs.trajectories(p, inputs, p.velocity_every_fs)
 
     def produce(self, params: Any, context: Context) -> None:

@@ -194,7 +194,7 @@ def test_short_run_is_inconclusive():
 
 
 def test_elements_that_are_not_there_are_refused():
-    with pytest.raises(InputError, match="Si: not in the structure"):
+    with pytest.raises(InputError, match="expected total or H, O, as in the structure, got Si"):
         measure(oscillating(), {"Si": spectrum(oscillating())})
     with pytest.raises(ValueError, match="expected total or an element, got all"):
         Spectra.Params(structure=STRUCTURE, references={"all": {"reference": "x"}})
