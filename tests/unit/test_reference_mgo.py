@@ -60,8 +60,11 @@ def test_the_frames_lie_on_the_equation_of_state_of_the_properties(frames):
     assert modulus * EV_PER_A3_IN_GPA == pytest.approx(expected["bulk_modulus"], rel=0.03)
 
 
-def test_about_200_frames_most_of_64_atoms():
-    assert 190 <= len(labelling.names(structures.KINDS)) <= 210
+def test_about_200_frames_most_of_64_atoms(frames):
+    """All that are planned are there."""
+    names = {name for name, _, _ in labelling.names(structures.KINDS)}
+    assert {f.trajectory for f in frames} == names
+    assert 190 <= len(names) <= 210
     large = sum(kind.count for kind in structures.KINDS if kind.name not in structures.SMALL)
     assert large > 140
     split = structures.split_of()
