@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GPA = conversion_factor("eV/A^3", "GPa")
 FIT = "Birch's fit; error: scatter about the curve, and the change to a fit of the inner half of the volumes"
+LEFT = "largest component that the relaxation left"
 CONSTANTS = (
     "central differences extrapolated to no strain, averaged over the point group; error: scatter of the "
     "equivalent entries, the change from the smaller strain to none, and the stress left at rest"
@@ -109,8 +110,10 @@ def _rest(data: Data) -> list[Measurement]:
             name="no_rest", value=float(bool(problem)), unit="1", exact=True, note=problem,
             method="relaxation of atoms and cell within the symmetry of the crystal",
         ),
-        Measurement(name="residual_force", value=1000 * float(force), unit="meV/A", exact=True),
-        Measurement(name="residual_stress", value=GPA * float(stress), unit="GPa", exact=True),
+        Measurement(
+            name="residual_force", value=1000 * float(force), unit="meV/A", exact=True, method=LEFT
+        ),
+        Measurement(name="residual_stress", value=GPA * float(stress), unit="GPa", exact=True, method=LEFT),
         Measurement(
             name="volume_change", value=100 * (relaxed.volume / start.volume - 1), unit="%", exact=True,
             note="by the relaxation, from the structure that was given",
