@@ -77,10 +77,9 @@ def main() -> None:
         keep(Path(folder).resolve(), layout.TIMINGS)
     if sys.argv[1:]:
         return
-    screens = []
     with tempfile.TemporaryDirectory() as folder:
-        for found in [run(name, Path(folder)) for name in SUITES]:  # all, before the repository changes
-            screens.append(screen(keep(found), Path(folder) / f"{found.name}.png"))
+        runs = [run(name, Path(folder)) for name in SUITES]  # all, before the repository changes
+        screens = [screen(keep(found), Path(folder) / f"{found.name}.png") for found in runs]
     image.imsave(PICTURE, np.concatenate(screens, axis=1))
 
 
