@@ -29,8 +29,11 @@ def equation_of_state(
     over, where, against = "", "", ""
     if reference is not None:
         other = eos.birch_murnaghan(reference[0], reference[1])
-        energy += _reference_energies(x, reference, other)
-        pressure.append(line(x, other.pressures(x), "reference", "reference"))
+        first, last = max(x[0], reference[0].min()), min(x[-1], reference[0].max())
+        if first < last:  # volumes that both have
+            y = np.linspace(first, last, CURVE_POINTS)
+            energy += _reference_energies(y, reference, other)
+            pressure.append(line(y, other.pressures(y), "reference", "reference"))
         over = f" over the reference ({theory}) and its fit"
         where = ", where the reference has it, and the same width"
         against = f", the reference {other.volume:.4g} A^3/atom and {other.bulk_modulus:.4g} GPa"
@@ -55,10 +58,8 @@ def equation_of_state(
 def _reference_energies(x: FloatArray, reference: FloatArray, fit: eos.Fit) -> list[Series]:
     """The reference's energies within the volumes x, and its curve there, meV/atom above its minimum."""
     within = reference[:, (reference[0] >= x[0]) & (reference[0] <= x[-1])]
-    curve = line(x, 1000 * (fit.energies(x) - fit.energy), "reference, fitted", "reference")
-    if not within.size:
-        return [curve]
     marks = points(within[0], 1000 * (within[1] - fit.energy), "reference")
+    curve = line(x, 1000 * (fit.energies(x) - fit.energy), "reference, fitted", "reference")
     return [marks.model_copy(update={"role": "reference"}), curve]
 
 

@@ -193,8 +193,10 @@ def test_softened_and_hardened_twins_fail(factor):
     assert any(("too soft" if factor < 1 else "too hard") in note for note in outcome.notes)
 
 
-def test_reference_curve_is_fitted_alike_and_drawn():
-    v = np.linspace(17, 23, 13)
+@pytest.mark.parametrize(("first", "last"), [(17, 23), (19.5, 20.5)])
+def test_reference_curve_is_fitted_alike_and_drawn(first, last):
+    """Wider and narrower than the potential's volumes: it is drawn where both have some, never beyond."""
+    v = np.linspace(first, last, 13)
     energies = []
     for volume in v:
         cell = Structure.from_ase(bulk("Si", a=(8 * volume) ** (1 / 3)))
@@ -212,10 +214,10 @@ def test_reference_curve_is_fitted_alike_and_drawn():
     assert min(drawn.y) == pytest.approx(0.0, abs=0.1)  # its zero is its own minimum
     volumes = next(s for s in energy.series if s.label == "potential").x
     marks = next(s for s in energy.series if s.label == "reference")
-    within = v[(v >= volumes[0]) & (v <= volumes[-1])]
-    assert marks.x == pytest.approx(within)
-    assert 0 < len(within) < len(v)  # beyond the potential's volumes nothing is drawn
-    assert (drawn.x[0], drawn.x[-1]) == pytest.approx((volumes[0], volumes[-1]))
+    ends = max(first, volumes[0]), min(last, volumes[-1])
+    assert (drawn.x[0], drawn.x[-1]) == pytest.approx(ends)
+    expected = v[(v >= ends[0]) & (v <= ends[1])]
+    assert marks.x == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 @pytest.mark.parametrize("known", [True, False])
